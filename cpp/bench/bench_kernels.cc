@@ -1,0 +1,290 @@
+// Matrix products of every kernel set, beside what the machine can give in the same minute.
+//
+// One token is bound by memory: GB/s, against plain reading with four streams a thread. Many tokens are
+// bound by multiplying: GMAC/s, against VPDPBUSD on registers (where the CPU has it). The matrices are
+// larger than the caches: as many copies are walked as fill 256 MB. Each figure is the best of three.
+//
+//   bench_kernels [KERNEL_SET]
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <new>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "kernels/registry.h"
+
+namespace tercet {
+namespace {
+
+constexpr size_t kMatrixBytes = size_t{256} << 20;
+constexpr int kRepeats = 3;
+
+template <class T>
+class Aligned {
+ public:
+  explicit Aligned(size_t size) : data_(static_cast<T*>(::operator new(size * sizeof(T), kAlign))) {
+    std::memset(data_, 1, size * sizeof(T));
+  }
+  ~Aligned() { ::operator delete(data_, kAlign); }
+  Aligned(const Aligned&) = delete;
+  Aligned& operator=(const Aligned&) = delete;
+  T* get() const { return data_; }
+
+ private:
+  static constexpr std::align_val_t kAlign{4096};
+  T* data_;
+};
+
+// Runs work(thread) on all threads at once; returns the seconds the slowest took.
+double Seconds(size_t num_threads, const std::function<void(size_t)>& work) {
+  std::atomic<size_t> ready{0};
+  std::vector<std::thread> threads;
+  std::chrono::steady_clock::time_point begin;
+  const auto wait = [&] {
+    ready.fetch_add(1);
+    while (ready.load() < num_threads) {
+    }
+  };
+  for (size_t t = 1; t < num_threads; ++t) {
+    threads.emplace_back([&, t] {
+      wait();
+      work(t);
+    });
+  }
+  wait();
+  begin = std::chrono::steady_clock::now();
+  work(0);
+  for (std::thread& thread : threads) thread.join();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+double BestSeconds(size_t num_threads, const std::function<void(size_t)>& work) {
+  double best = Seconds(num_threads, work);
+  for (int i = 1; i < kRepeats; ++i) best = std::min(best, Seconds(num_threads, work));
+  return best;
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx512f,avx512vnni"))) void Vpdpbusd(size_t iterations) {
+  for (size_t i = 0; i < iterations; ++i) {
+    __asm__ volatile(
+        "vpdpbusd %%zmm30, %%zmm31, %%zmm0\n vpdpbusd %%zmm30, %%zmm31, %%zmm1\n"
+        "vpdpbusd %%zmm30, %%zmm31, %%zmm2\n vpdpbusd %%zmm30, %%zmm31, %%zmm3\n"
+        "vpdpbusd %%zmm30, %%zmm31, %%zmm4\n vpdpbusd %%zmm30, %%zmm31, %%zmm5\n"
+        "vpdpbusd %%zmm30, %%zmm31, %%zmm6\n vpdpbusd %%zmm30, %%zmm31, %%zmm7\n"
+        "vpdpbusd %%zmm30, %%zmm31, %%zmm8\n vpdpbusd %%zmm30, %%zmm31, %%zmm9\n"
+        "vpdpbusd %%zmm30, %%zmm31, %%zmm10\n vpdpbusd %%zmm30, %%zmm31, %%zmm11\n"
+        "vpdpbusd %%zmm30, %%zmm31, %%zmm12\n vpdpbusd %%zmm30, %%zmm31, %%zmm13\n"
+        "vpdpbusd %%zmm30, %%zmm31, %%zmm14\n vpdpbusd %%zmm30, %%zmm31, %%zmm15\n" ::
+            : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",
+              "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+  }
+}
+
+double PeakGmacs(size_t num_threads) {
+  if ((DetectCpuFeatures() & kAvx512Vnni) == 0) return 0.0;
+  constexpr size_t kIterations = 10'000'000;
+  const double seconds = BestSeconds(num_threads, [](size_t) { Vpdpbusd(kIterations); });
+  return static_cast<double>(num_threads * kIterations) * 16 * 64 / seconds * 1e-9;
+}
+#else
+double PeakGmacs(size_t) { return 0.0; }
+#endif
+
+// Four streams a thread, eight bytes of each cache line: the lines are what memory delivers.
+double ReadGigabytes(size_t num_threads, const uint8_t* memory) {
+  const size_t share = kMatrixBytes / num_threads;
+  std::atomic<uint64_t> sink{0};
+  const double seconds = BestSeconds(num_threads, [&](size_t t) {
+    const uint8_t* begin = memory + t * share;
+    uint64_t sum = 0;
+    for (size_t i = 0; i < share / 4; i += 64) {
+      for (size_t stream = 0; stream < 4; ++stream) {
+        uint64_t value = 0;
+        std::memcpy(&value, begin + stream * (share / 4) + i, sizeof value);
+        sum += value;
+      }
+    }
+    sink += sum;
+  });
+  return static_cast<double>(kMatrixBytes) / seconds * 1e-9;
+}
+
+struct Shape {
+  const char* name;
+  size_t rows;
+  size_t cols;
+};
+
+struct Limits {
+  double gigabytes;
+  double gmacs;
+};
+
+// gemm(copy, num_tokens, tile_begin, tile_end) of a matrix of `bytes`, of which there are several copies.
+void Report(const Kernels& kernels, const Shape& shape, size_t bytes, size_t num_threads, size_t tokens,
+            Limits limits, const std::function<void(size_t, size_t, size_t, size_t)>& gemm) {
+  const size_t tiles = RoundUp(shape.rows, kTileRows) / kTileRows;
+  const double macs = static_cast<double>(shape.rows * shape.cols * tokens);
+  const size_t all_copies = std::max<size_t>(1, kMatrixBytes / bytes);
+  const double budget = std::string_view(kernels.name) == "reference" ? 2e7 : 2e10;
+  const auto affordable = static_cast<size_t>(budget / macs);
+  const size_t copies = std::clamp<size_t>(affordable, 1, all_copies);
+  const double seconds = BestSeconds(num_threads, [&](size_t t) {
+    for (size_t copy = 0; copy < copies; ++copy) {
+      gemm(copy, tokens, tiles * t / num_threads, tiles * (t + 1) / num_threads);
+    }
+  });
+  const double gigabytes = static_cast<double>(bytes * copies) / seconds * 1e-9;
+  const double gmacs = macs * static_cast<double>(copies) / seconds * 1e-9;
+  std::printf("%-12s %-20s %3zu thr %4zu tok %8.2f GB/s %4.0f %%  %8.1f GMAC/s", kernels.name, shape.name,
+              num_threads, tokens, gigabytes, 100 * gigabytes / limits.gigabytes, gmacs);
+  if (limits.gmacs > 0.0) std::printf(" %4.0f %%", 100 * gmacs / limits.gmacs);
+  std::printf("\n");
+  std::fflush(stdout);
+}
+
+constexpr size_t kMaxTokens = 512;
+constexpr size_t kMaxCols = 6912;
+constexpr size_t kMaxRows = 128256;
+
+struct Memory {
+  Aligned<uint8_t> weights{std::max(kMatrixBytes, kMaxRows * size_t{2560})};
+  Aligned<uint8_t> values{kMaxTokens * kMaxCols * 2};
+  std::vector<float> row_scales = std::vector<float>(kMaxRows, 1.0f);
+  std::vector<float> scales = std::vector<float>(kMaxTokens, 1.0f);
+  std::vector<int32_t> sums = std::vector<int32_t>(kMaxTokens, 0);
+  std::vector<float> out = std::vector<float>(kMaxTokens * 13824);
+};
+
+void BenchTernary(const Kernels& kernels, const Shape& shape, size_t num_threads, Limits limits,
+                  Memory& memory) {
+  const size_t bytes = kernels.ternary_bytes(shape.rows, shape.cols);
+  for (const size_t num_tokens : {1u, 2u, 4u, 8u, 16u, 64u, 512u}) {
+    Report(kernels, shape, bytes, num_threads, num_tokens, limits,
+           [&](size_t copy, size_t tokens, size_t begin, size_t end) {
+             const TernaryMatrix w{memory.weights.get() + copy * bytes, memory.row_scales.data(),
+                                   shape.rows, shape.cols};
+             const Int8Rows x{reinterpret_cast<const int8_t*>(memory.values.get()), memory.scales.data(),
+                              memory.sums.data(), tokens, RoundUp(shape.cols, kColumnAlign)};
+             kernels.ternary_gemm(&w, &x, begin, end, memory.out.data(), shape.rows);
+           });
+  }
+}
+
+void BenchHead(const Kernels& kernels, const Shape& shape, size_t num_threads, Limits limits,
+               Memory& memory) {
+  const size_t bytes = kernels.int8_bytes(shape.rows, shape.cols);
+  for (const size_t num_tokens : {1u, 2u, 4u, 8u, 16u}) {
+    Report(kernels, shape, bytes, num_threads, num_tokens, limits,
+           [&](size_t copy, size_t tokens, size_t begin, size_t end) {
+             const Int8Matrix w{memory.weights.get() + copy * bytes, memory.row_scales.data(), shape.rows,
+                                shape.cols};
+             const WideRows x{memory.values.get(), memory.scales.data(), memory.sums.data(), tokens,
+                              2 * RoundUp(shape.cols, kColumnAlign)};
+             kernels.int8_gemm(&w, &x, begin, end, memory.out.data(), shape.rows);
+           });
+  }
+}
+
+// Microseconds of one call, on numbers in the cache, and what that is per second of its main measure.
+void ReportCall(const Kernels& kernels, const char* name, double amount, const char* unit,
+                const std::function<void()>& call) {
+  constexpr int kCalls = 20;
+  const double seconds = BestSeconds(1, [&](size_t) {
+                           for (int i = 0; i < kCalls; ++i) call();
+                         }) /
+                         kCalls;
+  std::printf("%-12s %-38s %10.2f us  %8.2f %s\n", kernels.name, name, seconds * 1e6,
+              amount / seconds * 1e-9, unit);
+}
+
+// One query position of a 2B4T-like model: 4 heads of 128 share their keys and values.
+void BenchAttention(const Kernels& kernels, size_t num_keys) {
+  constexpr size_t kGroup = 4;
+  constexpr size_t kHeadDim = 128;
+  const size_t num_blocks = num_keys / kBlockSize;
+  constexpr size_t kBlockStride = 2 * kHeadDim * kBlockSize;
+  const std::vector<uint16_t> cache(num_blocks * kBlockStride, 0x3c00);
+  std::vector<int32_t> block_table(num_blocks);
+  for (size_t b = 0; b < num_blocks; ++b) block_table[b] = static_cast<int32_t>(num_blocks - 1 - b);
+  const std::vector<float> queries(kGroup * kHeadDim, 0.5f);
+  std::vector<float> scores(kGroup * num_keys);
+  std::vector<float> out(kGroup * kHeadDim);
+  const AttentionTask task{.queries = queries.data(), .group = kGroup, .head_dim = kHeadDim,
+                           .cache = cache.data(), .block_table = block_table.data(),
+                           .block_stride = kBlockStride, .key_offset = 0,
+                           .value_offset = kHeadDim * kBlockSize, .num_keys = num_keys, .scale = 0.1f,
+                           .scores = scores.data(), .out = out.data()};
+  const std::string name = "attention, 4 heads x 128, keys " + std::to_string(num_keys);
+  ReportCall(kernels, name.c_str(), static_cast<double>(cache.size() * sizeof cache[0]), "GB/s of keys and values",
+             [&] { kernels.attention(&task); });
+}
+
+void BenchRows(const Kernels& kernels) {
+  constexpr size_t kCols = 6912;
+  constexpr size_t kVocabulary = 128256;
+  std::vector<float> x(kVocabulary);
+  for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i * 7919 % 1009) * 0.01f - 5.0f;
+  std::vector<float> y = x;
+  const Aligned<int8_t> values(2 * kCols);
+  float scale = 0.0f;
+  int32_t sum = 0;
+  size_t chosen = 0;
+  const DrawKey key{1, 2, 3};
+  const auto row = static_cast<double>(kCols);
+  const auto logits = static_cast<double>(kVocabulary);
+  ReportCall(kernels, "rms_norm 6912", row, "G/s",
+             [&] { kernels.rms_norm(x.data(), x.data(), kCols, 1e-5f, y.data()); });
+  ReportCall(kernels, "quantize 6912", row, "G/s",
+             [&] { kernels.quantize(x.data(), kCols, values.get(), &scale, &sum); });
+  ReportCall(kernels, "relu2_mul 6912", row, "G/s",
+             [&] { kernels.relu2_mul(y.data(), x.data(), kCols); });
+  ReportCall(kernels, "argmax 128256", logits, "G/s",
+             [&] { chosen += kernels.argmax(x.data(), kVocabulary); });
+  ReportCall(kernels, "sum_exp 128256", logits, "G/s",
+             [&] { scale += kernels.sum_exp(x.data(), kVocabulary, 5.0f, 1.0f); });
+  ReportCall(kernels, "gumbel_argmax 128256", logits, "G/s", [&] {
+    chosen += kernels.gumbel_argmax(x.data(), kVocabulary, 1.0f, -100.0f, &key);
+  });
+  if (chosen == 0 && scale < 0.0f) std::printf("(unreachable: keeps the calls)\n");
+}
+
+constexpr Shape kTernaryShapes[] = {
+    {"ternary 2560x2560", 2560, 2560},
+    {"ternary 13824x2560", 13824, 2560},
+    {"ternary 2560x6912", 2560, 6912},
+};
+constexpr Shape kHead = {"head 128256x2560", 128256, 2560};
+
+void Bench(const Kernels& kernels, Memory& memory) {
+  for (const size_t num_threads : {1u, 2u}) {
+    const Limits limits{ReadGigabytes(num_threads, memory.weights.get()), PeakGmacs(num_threads)};
+    std::printf("reading, 4 streams a thread: %zu thr %.2f GB/s; vpdpbusd on registers: %.1f GMAC/s\n",
+                num_threads, limits.gigabytes, limits.gmacs);
+    for (const Shape& shape : kTernaryShapes) BenchTernary(kernels, shape, num_threads, limits, memory);
+    BenchHead(kernels, kHead, num_threads, limits, memory);
+  }
+  for (const size_t num_keys : {256u, 4096u}) BenchAttention(kernels, num_keys);
+  BenchRows(kernels);
+}
+
+}  // namespace
+}  // namespace tercet
+
+int main(int argc, char** argv) {
+  try {
+    tercet::Memory memory;
+    for (const tercet::Kernels* kernels : tercet::SupportedKernels()) {
+      if (argc < 2 || std::strcmp(argv[1], kernels->name) == 0) tercet::Bench(*kernels, memory);
+    }
+  } catch (const std::exception& error) {
+    std::printf("%s\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,314 @@
+// tercet_engine._core: conversions only. Arrays become spans while the GIL is held, and shapes are
+// checked; then it is released and C++ computes. The Python side of this file is _core.pyi.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "kernels/registry.h"
+#include "tercet/bandwidth.h"
+#include "tercet/model.h"
+#include "tercet/model_builder.h"
+
+namespace py = pybind11;
+using namespace py::literals;
+
+namespace tercet {
+namespace {
+
+// Raised whenever a change of the arithmetic changes results: part of every model's fingerprint.
+constexpr int kNumericsVersion = 1;
+
+template <typename T>
+using Array = py::array_t<T, py::array::c_style>;
+
+template <typename T>
+std::span<const T> AsSpan(const Array<T>& array) {
+  return {array.data(), static_cast<std::size_t>(array.size())};
+}
+
+void Require(bool holds, const std::string& otherwise) {
+  if (!holds) {
+    throw std::invalid_argument(otherwise);
+  }
+}
+
+// A bfloat16 table whose rows may lie any distance apart but are dense themselves.
+std::size_t TableStride(const py::array_t<std::uint16_t>& table, const ModelConfig& config) {
+  Require(table.ndim() == 2 && table.shape(0) == static_cast<py::ssize_t>(config.vocab_size) &&
+              table.shape(1) == static_cast<py::ssize_t>(config.hidden_size),
+          "the table must be [" + std::to_string(config.vocab_size) + ", " +
+              std::to_string(config.hidden_size) + "]");
+  constexpr py::ssize_t kElement = sizeof(std::uint16_t);
+  Require(table.strides(1) == kElement && table.strides(0) > 0 && table.strides(0) % kElement == 0,
+          "the table's rows must be dense");
+  return static_cast<std::size_t>(table.strides(0) / kElement);
+}
+
+// A model and the tables it reads without having copied them.
+struct PyModel {
+  std::unique_ptr<Model> model;
+  std::vector<py::object> kept;
+
+  Model& get() const {
+    Require(model != nullptr, "the model is closed");
+    return *model;
+  }
+};
+
+struct PyBuilder {
+  ModelBuilder builder;
+  std::vector<py::object> kept;
+};
+
+Batch AsBatch(const Array<std::int32_t>& token_ids, const Array<std::int32_t>& chunk_starts,
+              const Array<std::int32_t>& positions, const Array<std::int32_t>& block_tables,
+              const Array<std::int32_t>& outputs) {
+  Require(block_tables.ndim() == 2, "block_tables must have two dimensions");
+  return {.token_ids = AsSpan(token_ids),
+          .chunk_starts = AsSpan(chunk_starts),
+          .positions = AsSpan(positions),
+          .block_tables = AsSpan(block_tables),
+          .max_blocks = static_cast<std::size_t>(block_tables.shape(1)),
+          .outputs = AsSpan(outputs)};
+}
+
+void CheckRagged(std::span<const std::int32_t> starts, std::size_t rows,
+                 std::span<const std::int32_t> tokens, std::size_t num_values,
+                 std::size_t vocab_size, const char* what) {
+  const std::string name(what);
+  Require(starts.size() == rows + 1 && starts.front() == 0 &&
+              starts.back() == static_cast<std::int32_t>(tokens.size()) &&
+              tokens.size() == num_values,
+          name + ": starts must run from 0 to the number of entries");
+  for (std::size_t r = 0; r < rows; ++r) {
+    Require(starts[r] <= starts[r + 1], name + ": starts must not fall");
+  }
+  for (const std::int32_t token : tokens) {
+    Require(token >= 0 && static_cast<std::size_t>(token) < vocab_size,
+            name + ": token " + std::to_string(token) + " is not in the vocabulary");
+  }
+}
+
+void CheckSampling(const SamplingBatch& batch, std::size_t vocab_size) {
+  const std::size_t rows = batch.temperature.size();
+  Require(batch.top_k.size() == rows && batch.top_p.size() == rows && batch.min_p.size() == rows &&
+              batch.seed.size() == rows && batch.choice.size() == rows &&
+              batch.position.size() == rows && batch.presence_penalty.size() == rows &&
+              batch.frequency_penalty.size() == rows,
+          "every parameter needs one entry per row");
+  for (const std::int32_t top_k : batch.top_k) {
+    Require(top_k >= 0, "top_k must not be negative");
+  }
+  CheckRagged(batch.count_starts, rows, batch.count_tokens, batch.counts.size(), vocab_size,
+              "counts");
+  CheckRagged(batch.bias_starts, rows, batch.bias_tokens, batch.biases.size(), vocab_size,
+              "biases");
+}
+
+std::vector<std::string> Names(std::span<const Kernels* const> kernels) {
+  std::vector<std::string> names;
+  for (const Kernels* set : kernels) {
+    names.emplace_back(set->name);
+  }
+  return names;
+}
+
+void BindFunctions(py::module_& m) {
+  m.attr("BLOCK_SIZE") = kBlockSize;
+  m.attr("NUMERICS_VERSION") = kNumericsVersion;
+  m.def("supported_kernels", [] { return Names(SupportedKernels()); });
+  m.def("all_kernels", [] { return Names(AllKernels()); });
+  m.def("cpu_features", [] { return FeatureNames(DetectCpuFeatures()); });
+  m.def(
+      "self_test", [](const std::string& kernels) { return SelfTest(SelectKernels(kernels)); },
+      "kernels"_a);
+  m.def("measure_bandwidth", &MeasureBandwidth, "num_threads"_a, "num_bytes"_a, "num_rounds"_a,
+        py::call_guard<py::gil_scoped_release>());
+}
+
+void BindConfig(py::module_& m) {
+  py::class_<ModelConfig>(m, "ModelConfig")
+      .def(py::init([](std::size_t num_layers, std::size_t hidden_size,
+                       std::size_t intermediate_size, std::size_t num_heads,
+                       std::size_t num_kv_heads, std::size_t head_dim, std::size_t vocab_size,
+                       std::size_t max_context, float rms_norm_eps, double rope_theta) {
+             const ModelConfig config{num_layers,   hidden_size, intermediate_size, num_heads,
+                                      num_kv_heads, head_dim,    vocab_size,        max_context,
+                                      rms_norm_eps, rope_theta};
+             config.Check();
+             return config;
+           }),
+           py::kw_only(), "num_layers"_a, "hidden_size"_a, "intermediate_size"_a, "num_heads"_a,
+           "num_kv_heads"_a, "head_dim"_a, "vocab_size"_a, "max_context"_a, "rms_norm_eps"_a,
+           "rope_theta"_a);
+}
+
+void BindBuilder(py::module_& m) {
+  py::class_<PyBuilder>(m, "ModelBuilder")
+      .def(py::init([](const ModelConfig& config, const std::string& kernels,
+                       const std::string& head, std::size_t num_threads,
+                       std::size_t max_batch_tokens, std::size_t max_batch_chunks) {
+             return std::unique_ptr<PyBuilder>(
+                 new PyBuilder{ModelBuilder(config, {max_batch_tokens, max_batch_chunks}, kernels,
+                                            head, num_threads),
+                               {}});
+           }),
+           "config"_a, py::kw_only(), "kernels"_a, "head"_a, "num_threads"_a, "max_batch_tokens"_a,
+           "max_batch_chunks"_a)
+      .def(
+          "set_norm",
+          [](PyBuilder& self, int layer, const std::string& name, const Array<float>& weight) {
+            self.builder.SetNorm(layer, name, AsSpan(weight));
+          },
+          "layer"_a, "name"_a, py::arg("weight").noconvert())
+      .def(
+          "set_linear",
+          [](PyBuilder& self, int layer, const std::string& name, const Array<std::uint8_t>& codes,
+             float scale) {
+            const auto span = AsSpan(codes);
+            const py::gil_scoped_release release;
+            self.builder.SetLinear(layer, name, span, scale);
+          },
+          "layer"_a, "name"_a, py::arg("codes").noconvert(), "scale"_a)
+      .def(
+          "set_embedding",
+          [](PyBuilder& self, const py::array_t<std::uint16_t>& table) {
+            self.builder.SetEmbedding(table.data(), TableStride(table, self.builder.config()));
+            self.kept.push_back(table);
+          },
+          py::arg("table").noconvert())
+      .def(
+          "set_head",
+          [](PyBuilder& self, const py::array_t<std::uint16_t>& table) {
+            const std::size_t stride = TableStride(table, self.builder.config());
+            const std::uint16_t* data = table.data();
+            self.kept.push_back(table);
+            const py::gil_scoped_release release;
+            self.builder.SetHead(data, stride);
+          },
+          py::arg("table").noconvert())
+      .def("build", [](PyBuilder& self) {
+        return std::unique_ptr<PyModel>(new PyModel{self.builder.Build(), std::move(self.kept)});
+      });
+}
+
+void BindCache(py::module_& m) {
+  py::class_<KVCache>(m, "KVCache")
+      .def(py::init([](const PyModel& model, std::size_t num_blocks) {
+             return std::make_unique<KVCache>(model.get().config(), num_blocks);
+           }),
+           "model"_a, "num_blocks"_a)
+      .def_property_readonly("num_blocks", &KVCache::num_blocks)
+      .def_static("block_bytes", &KVCache::BlockBytes, "config"_a);
+}
+
+void BindModel(py::module_& m) {
+  py::class_<PyModel>(m, "Model")
+      .def_property_readonly("kernels",
+                             [](const PyModel& self) { return self.get().kernels().name; })
+      .def_property_readonly("num_threads",
+                             [](const PyModel& self) { return self.get().num_threads(); })
+      .def_property_readonly("weight_bytes",
+                             [](const PyModel& self) { return self.get().weight_bytes(); })
+      .def_property_readonly("decode_bytes",
+                             [](const PyModel& self) { return self.get().decode_bytes(); })
+      .def_property_readonly("workspace_bytes",
+                             [](const PyModel& self) { return self.get().workspace_bytes(); })
+      .def(
+          "forward",
+          [](PyModel& self, KVCache& cache, const Array<std::int32_t>& token_ids,
+             const Array<std::int32_t>& chunk_starts, const Array<std::int32_t>& positions,
+             const Array<std::int32_t>& block_tables, const Array<std::int32_t>& outputs) {
+            Model& model = self.get();
+            const Batch batch = AsBatch(token_ids, chunk_starts, positions, block_tables, outputs);
+            const py::gil_scoped_release release;
+            model.Forward(batch, cache);
+          },
+          "cache"_a, py::arg("token_ids").noconvert(), py::arg("chunk_starts").noconvert(),
+          py::arg("positions").noconvert(), py::arg("block_tables").noconvert(),
+          py::arg("outputs").noconvert())
+      .def(
+          "sample",
+          [](PyModel& self, const Array<float>& temperature, const Array<std::int32_t>& top_k,
+             const Array<float>& top_p, const Array<float>& min_p, const Array<std::uint64_t>& seed,
+             const Array<std::int32_t>& choice, const Array<std::int32_t>& position,
+             const Array<float>& presence_penalty, const Array<float>& frequency_penalty,
+             const Array<std::int32_t>& count_starts, const Array<std::int32_t>& count_tokens,
+             const Array<std::int32_t>& counts, const Array<std::int32_t>& bias_starts,
+             const Array<std::int32_t>& bias_tokens, const Array<float>& biases) {
+            Model& model = self.get();
+            const SamplingBatch batch{
+                .temperature = AsSpan(temperature),
+                .top_k = AsSpan(top_k),
+                .top_p = AsSpan(top_p),
+                .min_p = AsSpan(min_p),
+                .seed = AsSpan(seed),
+                .choice = AsSpan(choice),
+                .position = AsSpan(position),
+                .presence_penalty = AsSpan(presence_penalty),
+                .frequency_penalty = AsSpan(frequency_penalty),
+                .count_starts = AsSpan(count_starts),
+                .count_tokens = AsSpan(count_tokens),
+                .counts = AsSpan(counts),
+                .bias_starts = AsSpan(bias_starts),
+                .bias_tokens = AsSpan(bias_tokens),
+                .biases = AsSpan(biases),
+            };
+            CheckSampling(batch, model.config().vocab_size);
+            Array<std::int32_t> tokens(temperature.size());
+            std::int32_t* out = tokens.mutable_data();
+            {
+              const py::gil_scoped_release release;
+              model.Sample(batch, out);
+            }
+            return tokens;
+          },
+          py::arg("temperature").noconvert(), py::arg("top_k").noconvert(),
+          py::arg("top_p").noconvert(), py::arg("min_p").noconvert(), py::arg("seed").noconvert(),
+          py::arg("choice").noconvert(), py::arg("position").noconvert(),
+          py::arg("presence_penalty").noconvert(), py::arg("frequency_penalty").noconvert(),
+          py::arg("count_starts").noconvert(), py::arg("count_tokens").noconvert(),
+          py::arg("counts").noconvert(), py::arg("bias_starts").noconvert(),
+          py::arg("bias_tokens").noconvert(), py::arg("biases").noconvert())
+      .def("logits",
+           [](const PyModel& self) {
+             const std::span<const float> logits = self.get().logits();
+             return Array<float>({self.get().num_outputs(), self.get().config().vocab_size},
+                                 logits.data());
+           })
+      .def(
+          "apply_linear",
+          [](PyModel& self, std::size_t layer, const std::string& name, const Array<float>& x) {
+            Model& model = self.get();
+            const auto [rows, cols] = model.ShapeOf(name);
+            Require(x.ndim() == 2 && x.shape(1) == static_cast<py::ssize_t>(cols),
+                    "activations must be [n, " + std::to_string(cols) + "]");
+            const auto num_tokens = static_cast<std::size_t>(x.shape(0));
+            Array<float> out({num_tokens, rows});
+            model.ApplyLinear(layer, name, x.data(), num_tokens, out.mutable_data());
+            return out;
+          },
+          "layer"_a, "name"_a, py::arg("activations").noconvert())
+      .def("close", [](PyModel& self) {
+        self.model.reset();
+        self.kept.clear();
+      });
+}
+
+}  // namespace
+}  // namespace tercet
+
+PYBIND11_MODULE(_core, m) {
+  m.doc() = "The C++ engine: arrays in, arrays out.";
+  tercet::BindFunctions(m);
+  tercet::BindConfig(m);
+  tercet::BindBuilder(m);
+  tercet::BindModel(m);
+  tercet::BindCache(m);
+}

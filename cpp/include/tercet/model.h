@@ -1,0 +1,93 @@
+// The transformer of BitNet b1.58 2B4T over packed weights.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "tercet/batch.h"
+#include "tercet/config.h"
+#include "tercet/kv_cache.h"
+#include "tercet/sampler.h"
+#include "tercet/thread_pool.h"
+
+namespace tercet {
+
+struct Kernels;
+struct LayerWeights;
+struct Weights;
+struct Workspace;
+
+// The bounds of one forward pass. Its buffers are allocated for them when a model is built.
+struct BatchLimits {
+  std::size_t max_tokens = 0;
+  std::size_t max_chunks = 0;
+};
+
+// One thread calls at a time. `Forward` and `Sample` allocate nothing that grows with the model,
+// and no output depends on what else is in the batch, how it is cut into chunks, or the number of
+// threads.
+class Model {
+ public:
+  Model(const ModelConfig& config, const BatchLimits& limits, const Kernels& kernels,
+        std::unique_ptr<ThreadPool> pool, std::unique_ptr<Weights> weights);
+  ~Model();
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+
+  // Computes the keys and values of every token of the batch, and the logits of its outputs.
+  // Throws std::invalid_argument, before anything is written, if the batch does not fit the limits,
+  // the context or the cache.
+  void Forward(const Batch& batch, KVCache& cache);
+
+  // Draws one token per output of the last Forward. The logits are spent. tokens[num_outputs].
+  void Sample(const SamplingBatch& batch, std::int32_t* tokens);
+
+  // The last Forward's logits, [num_outputs][vocab_size].
+  std::span<const float> logits() const;
+  std::size_t num_outputs() const { return num_outputs_; }
+
+  // One linear as Forward computes it, for tests: out[n][rows] from x[n][cols]. `name` is q, k, v,
+  // o, gate, up or down. Throws std::invalid_argument on a wrong layer, name or size.
+  struct LinearShape {
+    std::size_t rows;
+    std::size_t cols;
+  };
+  LinearShape ShapeOf(const std::string& name) const;
+  void ApplyLinear(std::size_t layer, const std::string& name, const float* x,
+                   std::size_t num_tokens, float* out);
+
+  const ModelConfig& config() const { return config_; }
+  const Kernels& kernels() const { return kernels_; }
+  std::size_t num_threads() const { return pool_->num_threads(); }
+  std::size_t weight_bytes() const;
+  std::size_t decode_bytes() const;
+  std::size_t workspace_bytes() const;
+
+ private:
+  void CheckBatch(const Batch& batch, const KVCache& cache) const;
+  void Place(const Batch& batch);
+  void Embed(const Batch& batch);
+  void Attention(const LayerWeights& layer, const Batch& batch, KVCache& cache, std::size_t index);
+  void FeedForward(const LayerWeights& layer);
+  void Logits(const Batch& batch);
+
+  void NormToActivations(const float* x, std::size_t cols, const float* weight);
+  void RotateAndStore(const LayerWeights& layer, const Batch& batch, KVCache& cache,
+                      std::size_t index);
+  void Attend(const LayerWeights& layer, const Batch& batch, KVCache& cache, std::size_t index);
+  void AddBranch();
+
+  ModelConfig config_;
+  BatchLimits limits_;
+  const Kernels& kernels_;
+  std::unique_ptr<ThreadPool> pool_;
+  std::unique_ptr<Weights> weights_;
+  std::unique_ptr<Workspace> ws_;
+  std::size_t num_tokens_ = 0;   // of the batch being computed
+  std::size_t num_outputs_ = 0;  // of the last batch
+};
+
+}  // namespace tercet

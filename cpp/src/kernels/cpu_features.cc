@@ -1,0 +1,92 @@
+// What the CPU can execute and the operating system saves at a task switch: both are needed, as an
+// instruction on registers that are not saved traps, or worse, loses them.
+#include "kernels/registry.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+namespace tercet {
+namespace {
+
+struct NamedFeature {
+  uint32_t bit;
+  const char* name;
+};
+
+constexpr NamedFeature kNames[] = {
+    {kAvx2, "avx2"}, {kFma, "fma"},       {kF16c, "f16c"},
+    {kBmi2, "bmi2"}, {kAvx512, "avx512"}, {kAvx512Vnni, "avx512_vnni"},
+};
+
+#if defined(__x86_64__)
+struct Registers {
+  uint32_t eax = 0;
+  uint32_t ebx = 0;
+  uint32_t ecx = 0;
+  uint32_t edx = 0;
+};
+
+Registers Cpuid(uint32_t leaf, uint32_t subleaf) {
+  Registers r;
+  if (__get_cpuid_count(leaf, subleaf, &r.eax, &r.ebx, &r.ecx, &r.edx) == 0) return {};
+  return r;
+}
+
+// Which register state the OS saves: bits of XCR0.
+uint64_t EnabledState() {
+  uint32_t low = 0;
+  uint32_t high = 0;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return uint64_t{high} << 32 | low;
+}
+
+constexpr bool HasAll(uint64_t value, uint64_t bits) { return (value & bits) == bits; }
+
+constexpr uint32_t Bit(unsigned position) { return 1u << position; }
+
+uint32_t Detect() {
+  constexpr uint64_t kYmmState = 0x06;  // SSE and AVX
+  constexpr uint64_t kZmmState = 0xe6;  // and masks, upper halves, upper 16 registers
+
+  const Registers one = Cpuid(1, 0);
+  const Registers seven = Cpuid(7, 0);
+  const bool os_saves = HasAll(one.ecx, Bit(27));
+  const uint64_t state = os_saves ? EnabledState() : 0;
+
+  uint32_t features = 0;
+  const auto offer = [&features](bool has, uint32_t feature) {
+    if (has) features |= feature;
+  };
+  offer(HasAll(seven.ebx, Bit(8)), kBmi2);
+  if (HasAll(state, kYmmState) && HasAll(one.ecx, Bit(28))) {
+    offer(HasAll(seven.ebx, Bit(5)), kAvx2);
+    offer(HasAll(one.ecx, Bit(12)), kFma);
+    offer(HasAll(one.ecx, Bit(29)), kF16c);
+  }
+  if (HasAll(state, kZmmState)) {
+    offer(HasAll(seven.ebx, Bit(16) | Bit(17) | Bit(30) | Bit(31)), kAvx512);  // F, DQ, BW, VL
+    offer(HasAll(seven.ecx, Bit(11)), kAvx512Vnni);
+  }
+  return features;
+}
+#else
+uint32_t Detect() { return 0; }
+#endif
+
+}  // namespace
+
+uint32_t DetectCpuFeatures() {
+  static const uint32_t features = Detect();
+  return features;
+}
+
+std::vector<std::string> FeatureNames(uint32_t features) {
+  std::vector<std::string> names;
+  for (const NamedFeature& feature : kNames) {
+    if ((features & feature.bit) != 0) names.emplace_back(feature.name);
+  }
+  return names;
+}
+
+}  // namespace tercet

@@ -1,0 +1,249 @@
+// The check before serving: each function of a set against the reference, on a few hundred values whose
+// sizes leave remainders of every kind. It takes milliseconds; the thorough tests are tests/cpp.
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <new>
+
+#include "kernels/registry.h"
+
+namespace tercet {
+namespace {
+
+constexpr size_t kRows = 2 * kTileRows + 5;
+constexpr size_t kCols = 3 * kColumnAlign + 7;
+constexpr size_t kTokens = 3;
+
+// Numbers that are the same on every run.
+class Numbers {
+ public:
+  uint32_t Next() {
+    state_ = state_ * 6364136223846793005u + 1442695040888963407u;
+    return static_cast<uint32_t>(state_ >> 33);
+  }
+  // About normal, standard deviation 1.
+  float NextFloat() {
+    float sum = 0.0f;
+    for (int i = 0; i < 3; ++i) sum += static_cast<float>(Next() >> 7) * 0x1p-23f - 1.0f;
+    return sum;
+  }
+  std::vector<float> Floats(size_t n) {
+    std::vector<float> x(n);
+    for (float& value : x) value = NextFloat();
+    return x;
+  }
+  std::vector<uint16_t> Bf16(size_t n) {
+    std::vector<uint16_t> x(n);
+    for (uint16_t& value : x) value = static_cast<uint16_t>(std::bit_cast<uint32_t>(NextFloat()) >> 16);
+    return x;
+  }
+
+ private:
+  uint64_t state_ = 1;
+};
+
+// Memory that begins as packed matrices and activations must.
+class Aligned {
+ public:
+  explicit Aligned(size_t bytes) : data_(static_cast<uint8_t*>(::operator new(bytes, kAlign))) {
+    std::memset(data_.get(), 0, bytes);
+  }
+  uint8_t* get() const { return data_.get(); }
+
+ private:
+  static constexpr std::align_val_t kAlign{kByteAlign};
+  struct Delete {
+    void operator()(uint8_t* data) const { ::operator delete(data, kAlign); }
+  };
+  std::unique_ptr<uint8_t, Delete> data_;
+};
+
+template <class T>
+std::vector<uint8_t> BytesOf(const std::vector<T>& values) {
+  const auto* bytes = reinterpret_cast<const uint8_t*>(values.data());
+  return {bytes, bytes + values.size() * sizeof(T)};
+}
+
+std::vector<uint8_t> Quantize(const Kernels& kernels) {
+  const std::vector<float> x = Numbers().Floats(kCols);
+  std::vector<uint8_t> out(RoundUp(kCols, kColumnAlign) + sizeof(float) + sizeof(int32_t));
+  float scale = 0.0f;
+  int32_t sum = 0;
+  kernels.quantize(x.data(), kCols, reinterpret_cast<int8_t*>(out.data()), &scale, &sum);
+  std::memcpy(out.data() + out.size() - 8, &scale, sizeof scale);
+  std::memcpy(out.data() + out.size() - 4, &sum, sizeof sum);
+  return out;
+}
+
+std::vector<uint8_t> TernaryGemm(const Kernels& kernels) {
+  Numbers numbers;
+  const size_t num_tiles = RoundUp(kRows, kTileRows) / kTileRows;
+  const Aligned packed(kernels.ternary_bytes(kRows, kCols));
+  std::vector<uint8_t> codes(kTileRows * kCols);
+  for (size_t tile = 0; tile < num_tiles; ++tile) {
+    for (uint8_t& code : codes) code = static_cast<uint8_t>(numbers.Next() % 3);
+    kernels.ternary_pack(codes.data(), kRows, kCols, tile, packed.get());
+  }
+  const size_t stride = RoundUp(kCols, kColumnAlign);
+  const Aligned values(kTokens * stride);
+  std::vector<float> scales(kTokens);
+  std::vector<int32_t> sums(kTokens);
+  for (size_t m = 0; m < kTokens; ++m) {
+    kernels.quantize(numbers.Floats(kCols).data(), kCols,
+                     reinterpret_cast<int8_t*>(values.get()) + m * stride, &scales[m], &sums[m]);
+  }
+  const std::vector<float> row_scales = numbers.Floats(num_tiles * kTileRows);
+  const TernaryMatrix w{packed.get(), row_scales.data(), kRows, kCols};
+  const Int8Rows x{reinterpret_cast<int8_t*>(values.get()), scales.data(), sums.data(), kTokens, stride};
+  std::vector<float> out(kTokens * kRows);
+  kernels.ternary_gemm(&w, &x, 0, num_tiles, out.data(), kRows);
+  return BytesOf(out);
+}
+
+// Both quantisations of the head are seen through its product: their forms are each set's own.
+std::vector<uint8_t> Int8Gemm(const Kernels& kernels) {
+  Numbers numbers;
+  const size_t num_tiles = RoundUp(kRows, kTileRows) / kTileRows;
+  const Aligned packed(kernels.int8_bytes(kRows, kCols));
+  std::vector<float> row_scales(num_tiles * kTileRows);
+  const std::vector<uint16_t> table = numbers.Bf16(kRows * kCols);
+  for (size_t tile = 0; tile < num_tiles; ++tile) {
+    kernels.int8_pack(table.data(), kCols, kRows, kCols, tile, packed.get(), row_scales.data());
+  }
+  const size_t stride = 2 * RoundUp(kCols, kColumnAlign);
+  const Aligned values(kTokens * stride);
+  std::vector<float> scales(kTokens);
+  std::vector<int32_t> sums(kTokens);
+  for (size_t m = 0; m < kTokens; ++m) {
+    kernels.wide_quantize(numbers.Floats(kCols).data(), kCols, values.get() + m * stride, &scales[m],
+                          &sums[m]);
+  }
+  const Int8Matrix w{packed.get(), row_scales.data(), kRows, kCols};
+  const WideRows x{values.get(), scales.data(), sums.data(), kTokens, stride};
+  std::vector<float> out(kTokens * kRows);
+  kernels.int8_gemm(&w, &x, 0, num_tiles, out.data(), kRows);
+  return BytesOf(out);
+}
+
+std::vector<uint8_t> Bf16Gemm(const Kernels& kernels) {
+  Numbers numbers;
+  const std::vector<uint16_t> table = numbers.Bf16(kRows * kCols);
+  const std::vector<float> x = numbers.Floats(kTokens * kCols);
+  std::vector<float> out(kTokens * kRows);
+  kernels.bf16_gemm(table.data(), kCols, kCols, 0, kRows, x.data(), kTokens, kCols, out.data(), kRows);
+  return BytesOf(out);
+}
+
+std::vector<uint8_t> RmsNorm(const Kernels& kernels) {
+  Numbers numbers;
+  std::vector<float> x = numbers.Floats(kCols);
+  kernels.rms_norm(x.data(), numbers.Floats(kCols).data(), kCols, 1e-5f, x.data());
+  return BytesOf(x);
+}
+
+std::vector<uint8_t> Relu2Mul(const Kernels& kernels) {
+  Numbers numbers;
+  std::vector<float> gate = numbers.Floats(kCols);
+  kernels.relu2_mul(gate.data(), numbers.Floats(kCols).data(), kCols);
+  return BytesOf(gate);
+}
+
+std::vector<uint8_t> Add(const Kernels& kernels) {
+  Numbers numbers;
+  std::vector<float> x = numbers.Floats(kCols);
+  kernels.add(x.data(), numbers.Floats(kCols).data(), kCols);
+  return BytesOf(x);
+}
+
+std::vector<uint8_t> Widen(const Kernels& kernels) {
+  const std::vector<uint16_t> row = Numbers().Bf16(kCols);
+  std::vector<float> out(kCols);
+  kernels.widen(row.data(), kCols, out.data());
+  return BytesOf(out);
+}
+
+std::vector<uint8_t> Rope(const Kernels& kernels) {
+  Numbers numbers;
+  std::vector<float> x = numbers.Floats(48);
+  kernels.rope(x.data(), numbers.Floats(24).data(), numbers.Floats(24).data(), 48);
+  return BytesOf(x);
+}
+
+std::vector<uint8_t> StoreKv(const Kernels& kernels) {
+  Numbers numbers;
+  std::vector<uint16_t> blocks(2 * 48 * kBlockSize);
+  kernels.store_kv(numbers.Floats(48).data(), numbers.Floats(48).data(), 48, 5, blocks.data(),
+                   blocks.data() + 48 * kBlockSize);
+  return BytesOf(blocks);
+}
+
+std::vector<uint8_t> Attention(const Kernels& kernels) {
+  constexpr size_t kHeadDim = 48;
+  constexpr size_t kGroup = 5;
+  constexpr size_t kNumKeys = 5 * kBlockSize + 3;
+  constexpr int32_t kBlockTable[] = {4, 1, 5, 0, 2, 3};
+  Numbers numbers;
+  const size_t block_stride = 2 * kHeadDim * kBlockSize;
+  const std::vector<uint16_t> cache = numbers.Bf16(6 * block_stride);
+  const std::vector<float> queries = numbers.Floats(kGroup * kHeadDim);
+  std::vector<float> scores(kGroup * RoundUp(kNumKeys, kBlockSize));
+  std::vector<float> out(kGroup * kHeadDim);
+  const AttentionTask task{.queries = queries.data(), .group = kGroup, .head_dim = kHeadDim,
+                           .cache = cache.data(), .block_table = kBlockTable,
+                           .block_stride = block_stride, .key_offset = 0,
+                           .value_offset = kHeadDim * kBlockSize, .num_keys = kNumKeys,
+                           .scale = 0.25f, .scores = scores.data(), .out = out.data()};
+  kernels.attention(&task);
+  return BytesOf(out);
+}
+
+std::vector<uint8_t> Argmax(const Kernels& kernels) {
+  std::vector<float> x = Numbers().Floats(kCols);
+  x[50] = x[150] = 10.0f;
+  x[20] = NAN;
+  return BytesOf(std::vector<size_t>{kernels.argmax(x.data(), kCols)});
+}
+
+std::vector<uint8_t> SumExp(const Kernels& kernels) {
+  const std::vector<float> x = Numbers().Floats(kCols);
+  return BytesOf(std::vector<float>{kernels.sum_exp(x.data(), kCols, 3.0f, 1.3f)});
+}
+
+std::vector<uint8_t> GumbelArgmax(const Kernels& kernels) {
+  const std::vector<float> x = Numbers().Floats(kCols);
+  std::vector<size_t> drawn;
+  for (uint32_t position = 0; position < 32; ++position) {
+    const DrawKey key{.seed = 0x123456789abcdef0u, .choice = 1, .position = position};
+    drawn.push_back(kernels.gumbel_argmax(x.data(), kCols, 1.1f, -2.0f, &key));
+  }
+  return BytesOf(drawn);
+}
+
+struct Check {
+  const char* function;
+  std::vector<uint8_t> (*run)(const Kernels&);
+};
+
+constexpr Check kChecks[] = {
+    {"quantize", Quantize},   {"ternary_gemm", TernaryGemm}, {"int8_gemm", Int8Gemm},
+    {"bf16_gemm", Bf16Gemm},  {"rms_norm", RmsNorm},         {"relu2_mul", Relu2Mul},
+    {"add", Add},             {"widen", Widen},              {"rope", Rope},
+    {"store_kv", StoreKv},    {"attention", Attention},      {"argmax", Argmax},
+    {"sum_exp", SumExp},      {"gumbel_argmax", GumbelArgmax},
+};
+
+}  // namespace
+
+std::optional<std::string> SelfTest(const Kernels& kernels) {
+  const Kernels& reference = *AllKernels().back();
+  for (const Check& check : kChecks) {
+    if (check.run(kernels) != check.run(reference)) {
+      return "kernel set '" + std::string(kernels.name) + "': " + check.function +
+             " differs from the reference on this machine";
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace tercet

@@ -1,0 +1,235 @@
+#include "tercet/model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "weights.h"
+#include "workspace.h"
+
+namespace tercet {
+namespace {
+
+const LinearName& FindLinear(const std::string& name) {
+  for (const LinearName& candidate : kLinearNames) {
+    if (candidate.name == name) {
+      return candidate;
+    }
+  }
+  throw std::invalid_argument("no linear is called '" + name + "'");
+}
+
+}  // namespace
+
+Model::Model(const ModelConfig& config, const BatchLimits& limits, const Kernels& kernels,
+             std::unique_ptr<ThreadPool> pool, std::unique_ptr<Weights> weights)
+    : config_(config),
+      limits_(limits),
+      kernels_(kernels),
+      pool_(std::move(pool)),
+      weights_(std::move(weights)),
+      ws_(std::make_unique<Workspace>(config_, limits_.max_tokens, limits_.max_chunks,
+                                      pool_->num_threads(), weights_->layers[0].qkv.out_stride(),
+                                      weights_->layers[0].o.out_stride(),
+                                      weights_->layers[0].gate_up.out_stride())) {}
+
+Model::~Model() = default;
+
+void Model::Forward(const Batch& batch, KVCache& cache) {
+  CheckBatch(batch, cache);
+  Place(batch);
+  Embed(batch);
+  for (std::size_t index = 0; index < config_.num_layers; ++index) {
+    const LayerWeights& layer = weights_->layers[index];
+    Attention(layer, batch, cache, index);
+    FeedForward(layer);
+  }
+  Logits(batch);
+}
+
+// hidden += o(sub_norm(attention(q, k, v))), all three from norm(hidden).
+void Model::Attention(const LayerWeights& layer, const Batch& batch, KVCache& cache,
+                      std::size_t index) {
+  NormToActivations(ws_->hidden.data(), config_.hidden_size, layer.attention_norm.data());
+  layer.qkv.Multiply(kernels_, *pool_, ws_->activations, num_tokens_, ws_->qkv.data());
+  RotateAndStore(layer, batch, cache, index);
+  Attend(layer, batch, cache, index);
+  NormToActivations(ws_->attended.data(), config_.q_size(), layer.attention_sub_norm.data());
+  layer.o.Multiply(kernels_, *pool_, ws_->activations, num_tokens_, ws_->branch.data());
+  AddBranch();
+}
+
+// hidden += down(sub_norm(relu(gate)² * up)), gate and up from norm(hidden).
+void Model::FeedForward(const LayerWeights& layer) {
+  NormToActivations(ws_->hidden.data(), config_.hidden_size, layer.feed_forward_norm.data());
+  layer.gate_up.Multiply(kernels_, *pool_, ws_->activations, num_tokens_, ws_->gate_up.data());
+  const std::size_t size = config_.intermediate_size;
+  pool_->Run(num_tokens_, [&](std::size_t token, std::size_t) {
+    float* gate = &ws_->gate_up[token * layer.gate_up.out_stride()];
+    kernels_.relu2_mul(gate, gate + layer.gate_up.part_offset(1), size);
+    kernels_.rms_norm(gate, layer.feed_forward_sub_norm.data(), size, config_.rms_norm_eps, gate);
+    ws_->activations.Quantize(kernels_, token, gate, size);
+  });
+  layer.down.Multiply(kernels_, *pool_, ws_->activations, num_tokens_, ws_->branch.data());
+  AddBranch();
+}
+
+void Model::Embed(const Batch& batch) {
+  for (std::size_t token = 0; token < num_tokens_; ++token) {
+    kernels_.widen(weights_->embedding.row(static_cast<std::size_t>(batch.token_ids[token])),
+                   config_.hidden_size, &ws_->hidden[token * config_.hidden_size]);
+  }
+}
+
+void Model::NormToActivations(const float* x, std::size_t cols, const float* weight) {
+  pool_->Run(num_tokens_, [&](std::size_t token, std::size_t) {
+    float* normed = &ws_->normed[token * cols];
+    kernels_.rms_norm(x + token * cols, weight, cols, config_.rms_norm_eps, normed);
+    ws_->activations.Quantize(kernels_, token, normed, cols);
+  });
+}
+
+void Model::AddBranch() {
+  const std::size_t stride = weights_->layers[0].o.out_stride();
+  pool_->Run(num_tokens_, [&](std::size_t token, std::size_t) {
+    kernels_.add(&ws_->hidden[token * config_.hidden_size], &ws_->branch[token * stride],
+                 config_.hidden_size);
+  });
+}
+
+void Model::RotateAndStore(const LayerWeights& layer, const Batch& batch, KVCache& cache,
+                           std::size_t index) {
+  const std::size_t head_dim = config_.head_dim;
+  pool_->Run(num_tokens_, [&](std::size_t token, std::size_t) {
+    const auto position = static_cast<std::size_t>(ws_->position_of[token]);
+    const float* cos = &weights_->rope_cos[position * head_dim / 2];
+    const float* sin = &weights_->rope_sin[position * head_dim / 2];
+    float* q = &ws_->qkv[token * layer.qkv.out_stride()];
+    float* k = q + layer.qkv.part_offset(1);
+    const float* v = q + layer.qkv.part_offset(2);
+    for (std::size_t head = 0; head < config_.num_heads; ++head) {
+      kernels_.rope(q + head * head_dim, cos, sin, head_dim);
+    }
+    const auto chunk = static_cast<std::size_t>(ws_->chunk_of[token]);
+    const auto block = static_cast<std::size_t>(batch.block_table(chunk)[position / kBlockSize]);
+    std::uint16_t* memory = cache.layer(index) + block * cache.block_stride();
+    for (std::size_t head = 0; head < config_.num_kv_heads; ++head) {
+      kernels_.rope(k + head * head_dim, cos, sin, head_dim);
+      kernels_.store_kv(k + head * head_dim, v + head * head_dim, head_dim, position % kBlockSize,
+                        memory + cache.key_offset(head), memory + cache.value_offset(head));
+    }
+  });
+}
+
+// One task is one token and one KV head: its group of query heads reads the keys and values once.
+void Model::Attend(const LayerWeights& layer, const Batch& batch, KVCache& cache,
+                   std::size_t index) {
+  const std::size_t head_dim = config_.head_dim;
+  const std::size_t group_size = config_.group() * head_dim;
+  const float scale = 1.0F / std::sqrt(static_cast<float>(head_dim));
+  pool_->Run(num_tokens_ * config_.num_kv_heads, [&](std::size_t task, std::size_t worker) {
+    const std::size_t token = task / config_.num_kv_heads;
+    const std::size_t kv_head = task % config_.num_kv_heads;
+    const AttentionTask work{
+        .queries = &ws_->qkv[token * layer.qkv.out_stride() + kv_head * group_size],
+        .group = config_.group(),
+        .head_dim = head_dim,
+        .cache = cache.layer(index),
+        .block_table = batch.block_table(static_cast<std::size_t>(ws_->chunk_of[token])),
+        .block_stride = cache.block_stride(),
+        .key_offset = cache.key_offset(kv_head),
+        .value_offset = cache.value_offset(kv_head),
+        .num_keys = static_cast<std::size_t>(ws_->position_of[token]) + 1,
+        .scale = scale,
+        .scores = &ws_->scores[worker * ws_->scores_stride],
+        .out = &ws_->attended[token * config_.q_size() + kv_head * group_size],
+    };
+    kernels_.attention(&work);
+  });
+}
+
+void Model::Logits(const Batch& batch) {
+  num_outputs_ = batch.outputs.size();
+  const std::size_t size = config_.hidden_size;
+  pool_->Run(num_outputs_, [&](std::size_t i, std::size_t) {
+    const auto chunk = static_cast<std::size_t>(batch.outputs[i]);
+    const auto token = static_cast<std::size_t>(batch.chunk_starts[chunk + 1]) - 1;
+    kernels_.rms_norm(&ws_->hidden[token * size], weights_->final_norm.data(), size,
+                      config_.rms_norm_eps, &ws_->normed[i * size]);
+  });
+  weights_->head.Multiply(kernels_, *pool_, ws_->normed.data(), num_outputs_, ws_->logits.data());
+}
+
+void Model::Sample(const SamplingBatch& batch, std::int32_t* tokens) {
+  if (batch.temperature.size() != num_outputs_) {
+    throw std::invalid_argument(
+        "sampling parameters for " + std::to_string(batch.temperature.size()) +
+        " rows; the last forward pass left " + std::to_string(num_outputs_));
+  }
+  tercet::Sample(kernels_, *pool_, ws_->logits.data(), config_.vocab_size, batch, tokens);
+}
+
+std::span<const float> Model::logits() const {
+  return {ws_->logits.data(), num_outputs_ * config_.vocab_size};
+}
+
+// Where each token stands, written out so that per-token tasks need no search.
+void Model::Place(const Batch& batch) {
+  num_tokens_ = batch.num_tokens();
+  for (std::size_t chunk = 0; chunk < batch.num_chunks(); ++chunk) {
+    const auto begin = static_cast<std::size_t>(batch.chunk_starts[chunk]);
+    const auto end = static_cast<std::size_t>(batch.chunk_starts[chunk + 1]);
+    for (std::size_t token = begin; token < end; ++token) {
+      ws_->chunk_of[token] = static_cast<std::int32_t>(chunk);
+      ws_->position_of[token] = batch.positions[chunk] + static_cast<std::int32_t>(token - begin);
+    }
+  }
+}
+
+Model::LinearShape Model::ShapeOf(const std::string& name) const {
+  const LinearName& found = FindLinear(name);
+  const Linear& linear = weights_->layers[0].*found.linear;
+  return {linear.part_rows(found.part), linear.cols()};
+}
+
+void Model::ApplyLinear(std::size_t layer, const std::string& name, const float* x,
+                        std::size_t num_tokens, float* out) {
+  if (layer >= config_.num_layers) {
+    throw std::invalid_argument("layer " + std::to_string(layer) + " of " +
+                                std::to_string(config_.num_layers));
+  }
+  const LinearName& found = FindLinear(name);
+  const Linear& linear = weights_->layers[layer].*found.linear;
+  const std::size_t rows = linear.part_rows(found.part);
+  Activations activations(num_tokens, linear.cols());
+  AlignedBuffer<float> all(num_tokens * linear.out_stride());
+  for (std::size_t token = 0; token < num_tokens; ++token) {
+    activations.Quantize(kernels_, token, x + token * linear.cols(), linear.cols());
+  }
+  linear.Multiply(kernels_, *pool_, activations, num_tokens, all.data());
+  for (std::size_t token = 0; token < num_tokens; ++token) {
+    const float* part = &all[token * linear.out_stride() + linear.part_offset(found.part)];
+    std::copy_n(part, rows, out + token * rows);
+  }
+}
+
+std::size_t Model::weight_bytes() const {
+  std::size_t bytes = weights_->head.bytes();
+  for (const LayerWeights& layer : weights_->layers) {
+    bytes += layer.bytes();
+  }
+  return bytes;
+}
+
+std::size_t Model::decode_bytes() const {
+  return weight_bytes() - weights_->head.bytes() + weights_->head.decode_bytes();
+}
+
+std::size_t Model::workspace_bytes() const {
+  return ws_->bytes() + weights_->head.workspace_bytes() + weights_->rope_cos.bytes() +
+         weights_->rope_sin.bytes();
+}
+
+}  // namespace tercet

@@ -1,0 +1,59 @@
+// A model's parameters, packed.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <string_view>
+#include <vector>
+
+#include "head.h"
+#include "linear.h"
+#include "tercet/config.h"
+
+namespace tercet {
+
+struct LayerWeights {
+  std::vector<float> attention_norm;         // [hidden_size]
+  Linear qkv;                                // hidden_size -> q_size, kv_size, kv_size
+  std::vector<float> attention_sub_norm;     // [q_size]
+  Linear o;                                  // q_size -> hidden_size
+  std::vector<float> feed_forward_norm;      // [hidden_size]
+  Linear gate_up;                            // hidden_size -> intermediate_size, twice
+  std::vector<float> feed_forward_sub_norm;  // [intermediate_size]
+  Linear down;                               // intermediate_size -> hidden_size
+
+  LayerWeights(const Kernels& kernels, const ModelConfig& config)
+      : qkv(kernels, std::array{config.q_size(), config.kv_size(), config.kv_size()},
+            config.hidden_size),
+        o(kernels, std::array{config.hidden_size}, config.q_size()),
+        gate_up(kernels, std::array{config.intermediate_size, config.intermediate_size},
+                config.hidden_size),
+        down(kernels, std::array{config.hidden_size}, config.intermediate_size) {}
+
+  std::size_t bytes() const { return qkv.bytes() + o.bytes() + gate_up.bytes() + down.bytes(); }
+};
+
+// Which matrix, and which part of it, a checkpoint's name means.
+struct LinearName {
+  std::string_view name;
+  Linear LayerWeights::* linear;
+  std::size_t part;
+};
+inline constexpr std::array kLinearNames{
+    LinearName{"q", &LayerWeights::qkv, 0},        LinearName{"k", &LayerWeights::qkv, 1},
+    LinearName{"v", &LayerWeights::qkv, 2},        LinearName{"o", &LayerWeights::o, 0},
+    LinearName{"gate", &LayerWeights::gate_up, 0}, LinearName{"up", &LayerWeights::gate_up, 1},
+    LinearName{"down", &LayerWeights::down, 0},
+};
+
+struct Weights {
+  Bf16Table embedding;  // [vocab_size][hidden_size]; a few rows are read per batch
+  std::vector<LayerWeights> layers;
+  std::vector<float> final_norm;  // [hidden_size]
+  Head head;
+  // Cosines and sines of every position, [max_context][head_dim / 2].
+  AlignedBuffer<float> rope_cos;
+  AlignedBuffer<float> rope_sin;
+};
+
+}  // namespace tercet

@@ -1,0 +1,54 @@
+// Every buffer a forward pass writes, allocated once, a shape beside each.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/kernels.h"
+#include "linear.h"
+#include "tercet/aligned_buffer.h"
+#include "tercet/config.h"
+
+namespace tercet {
+
+// T is the most tokens of one batch, C the most chunks (so the most outputs), W the threads.
+struct Workspace {
+  Workspace(const ModelConfig& config, std::size_t max_tokens, std::size_t max_chunks,
+            std::size_t num_threads, std::size_t qkv_stride, std::size_t out_stride,
+            std::size_t gate_up_stride)
+      : hidden(max_tokens * config.hidden_size),
+        normed(max_tokens * std::max(config.hidden_size, config.q_size())),
+        qkv(max_tokens * qkv_stride),
+        attended(max_tokens * config.q_size()),
+        gate_up(max_tokens * gate_up_stride),
+        branch(max_tokens * out_stride),
+        logits(max_chunks * config.vocab_size),
+        scores_stride(config.group() * RoundUp(config.max_context, kBlockSize)),
+        scores(num_threads * scores_stride),
+        activations(max_tokens,
+                    std::max({config.hidden_size, config.q_size(), config.intermediate_size})),
+        chunk_of(max_tokens),
+        position_of(max_tokens) {}
+
+  std::size_t bytes() const {
+    return hidden.bytes() + normed.bytes() + qkv.bytes() + attended.bytes() + gate_up.bytes() +
+           branch.bytes() + logits.bytes() + scores.bytes() + activations.bytes() +
+           chunk_of.bytes() + position_of.bytes();
+  }
+
+  AlignedBuffer<float> hidden;    // [T][hidden_size], the residual stream
+  AlignedBuffer<float> normed;    // [T][max(hidden_size, q_size)]
+  AlignedBuffer<float> qkv;       // [T][qkv.out_stride], rotated in place
+  AlignedBuffer<float> attended;  // [T][q_size]
+  AlignedBuffer<float> gate_up;   // [T][gate_up.out_stride]
+  AlignedBuffer<float> branch;    // [T][out_stride], what a branch adds to `hidden`
+  AlignedBuffer<float> logits;    // [C][vocab_size]
+  std::size_t scores_stride;
+  AlignedBuffer<float> scores;  // [W][group][max_context], one head group's attention scores
+  Activations activations;      // [T][max(hidden_size, q_size, intermediate_size)]
+  AlignedBuffer<std::int32_t> chunk_of;     // [T]
+  AlignedBuffer<std::int32_t> position_of;  // [T]
+};
+
+}  // namespace tercet

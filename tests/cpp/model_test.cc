@@ -1,0 +1,217 @@
+// The whole forward pass on a small random model: one answer, whatever surrounds it, and every
+// wrong batch refused before it is an index.
+#include "tercet/model.h"
+
+#include <numeric>
+#include <stdexcept>
+#include <vector>
+
+#include "fixtures.h"
+#include "tercet/model_builder.h"
+#include "test.h"
+
+namespace tercet::test {
+namespace {
+
+using Ints = std::vector<std::int32_t>;
+
+constexpr ModelConfig kConfig{.num_layers = 2,
+                              .hidden_size = 96,
+                              .intermediate_size = 160,
+                              .num_heads = 6,
+                              .num_kv_heads = 2,
+                              .head_dim = 16,
+                              .vocab_size = 131,
+                              .max_context = 128,
+                              .rms_norm_eps = 1e-5F,
+                              .rope_theta = 10000};
+
+// A model whose weights depend on the run's seed alone; it owns the table that the model reads.
+struct SmallModel {
+  std::vector<std::uint16_t> table = Random(1).Bf16(kConfig.vocab_size * kConfig.hidden_size);
+  std::unique_ptr<Model> model;
+
+  SmallModel(const Kernels& kernels, std::size_t num_threads, const char* head = "int8") {
+    Random random(2);
+    ModelBuilder builder(kConfig, {.max_tokens = 64, .max_chunks = 4}, kernels.name, head,
+                         num_threads);
+    const auto linear = [&](int layer, const char* name, std::size_t rows, std::size_t cols) {
+      std::vector<std::uint8_t> codes(rows / 4 * cols);
+      for (std::uint8_t& code : codes) {
+        const auto digit = [&] { return random.Integer(0, 2); };
+        code = static_cast<std::uint8_t>(digit() | digit() << 2 | digit() << 4 | digit() << 6);
+      }
+      builder.SetLinear(layer, name, codes, 0.1F);
+    };
+    const auto norm = [&](int layer, const char* name, std::size_t size) {
+      builder.SetNorm(layer, name, random.Normals(size));
+    };
+    for (int layer = 0; layer < 2; ++layer) {
+      norm(layer, "attention", 96);
+      norm(layer, "attention_sub", 96);
+      norm(layer, "feed_forward", 96);
+      norm(layer, "feed_forward_sub", 160);
+      linear(layer, "q", 96, 96);
+      linear(layer, "k", 32, 96);
+      linear(layer, "v", 32, 96);
+      linear(layer, "o", 96, 96);
+      linear(layer, "gate", 160, 96);
+      linear(layer, "up", 160, 96);
+      linear(layer, "down", 96, 160);
+    }
+    norm(-1, "final", 96);
+    builder.SetEmbedding(table.data(), kConfig.hidden_size);
+    builder.SetHead(table.data(), kConfig.hidden_size);
+    model = builder.Build();
+  }
+};
+
+struct Arrays {
+  Ints tokens;
+  Ints starts;
+  Ints positions;
+  Ints tables;
+  std::size_t max_blocks;
+  Ints outputs;
+
+  Batch batch() const { return {tokens, starts, positions, tables, max_blocks, outputs}; }
+};
+
+Ints Prompt(std::size_t length, int salt) {
+  Ints tokens(length);
+  for (std::size_t i = 0; i < length; ++i) {
+    tokens[i] = static_cast<std::int32_t>((i * 37 + static_cast<std::size_t>(salt) * 11) % 131);
+  }
+  return tokens;
+}
+
+std::vector<float> LastLogits(Model& model, std::size_t row = 0) {
+  const auto begin = model.logits().begin() + static_cast<std::ptrdiff_t>(row * 131);
+  return {begin, begin + 131};
+}
+
+// Logits after a prompt of 40 tokens, computed `step` tokens at a time in blocks 5, 1, 3.
+std::vector<float> InSteps(Model& model, std::size_t step) {
+  KVCache cache(kConfig, 6);
+  const Ints prompt = Prompt(40, 0);
+  for (std::size_t begin = 0; begin < prompt.size(); begin += step) {
+    const std::size_t count = std::min(step, prompt.size() - begin);
+    const auto first = prompt.begin() + static_cast<std::ptrdiff_t>(begin);
+    const Arrays arrays{.tokens = {first, first + static_cast<std::ptrdiff_t>(count)},
+                        .starts = {0, static_cast<std::int32_t>(count)},
+                        .positions = {static_cast<std::int32_t>(begin)},
+                        .tables = {5, 1, 3},
+                        .max_blocks = 3,
+                        .outputs = {0}};
+    model.Forward(arrays.batch(), cache);
+  }
+  return LastLogits(model);
+}
+
+}  // namespace
+
+KERNEL_TEST(ChunksOfAPromptDoNotChangeItsLogits) {
+  const SmallModel small(kernels, 1);
+  const std::vector<float> whole = InSteps(*small.model, 40);
+  for (const std::size_t step : {1U, 3U, 16U, 17U, 39U}) {
+    EXPECT_EQ_AT(InSteps(*small.model, step) == whole, true, "chunks of " + std::to_string(step));
+  }
+}
+
+KERNEL_TEST(ThreadsDoNotChangeLogits) {
+  const SmallModel one(kernels, 1);
+  const SmallModel three(kernels, 3);
+  EXPECT(InSteps(*one.model, 40) == InSteps(*three.model, 40));
+}
+
+KERNEL_TEST(EveryKernelSetGivesTheReferencesLogits) {
+  for (const char* head : {"int8", "bf16"}) {
+    const SmallModel wanted(SelectKernels("reference"), 1, head);
+    const SmallModel small(kernels, 1, head);
+    EXPECT_EQ_AT(InSteps(*small.model, 40) == InSteps(*wanted.model, 40), true, head);
+  }
+}
+
+KERNEL_TEST(NeighboursInTheBatchDoNotChangeLogits) {
+  const SmallModel small(kernels, 2);
+  Model& model = *small.model;
+  const std::vector<float> alone = InSteps(model, 40);
+
+  KVCache cache(kConfig, 8);
+  const Ints first = Prompt(7, 3);
+  const Ints middle = Prompt(40, 0);
+  const Ints last = Prompt(17, 9);
+  Arrays arrays{.tokens = first,
+                .starts = {0, 7, 47, 64},
+                .positions = {0, 0, 0},
+                .tables = {4, 0, 0, 7, 2, 6, 1, 3, 0},
+                .max_blocks = 3,
+                .outputs = {0, 1, 2}};
+  arrays.tokens.insert(arrays.tokens.end(), middle.begin(), middle.end());
+  arrays.tokens.insert(arrays.tokens.end(), last.begin(), last.end());
+  model.Forward(arrays.batch(), cache);
+  EXPECT(LastLogits(model, 1) == alone);
+}
+
+TEST(WrongBatchesAreRefused) {
+  const SmallModel small(SelectKernels("reference"), 1);
+  const Arrays good{.tokens = {1, 2},
+                    .starts = {0, 2},
+                    .positions = {0},
+                    .tables = {0},
+                    .max_blocks = 1,
+                    .outputs = {0}};
+  KVCache cache(kConfig, 2);
+  const auto refused = [&](auto damage) {
+    Arrays arrays = good;
+    damage(arrays);
+    try {
+      small.model->Forward(arrays.batch(), cache);
+    } catch (const std::invalid_argument&) {
+      return true;
+    }
+    return false;
+  };
+  EXPECT(!refused([](Arrays&) {}));
+  EXPECT(refused([](Arrays& a) { a.tokens[1] = 131; }));
+  EXPECT(refused([](Arrays& a) { a.tokens[0] = -1; }));
+  EXPECT(refused([](Arrays& a) { a.starts = {0, 1}; }));
+  EXPECT(refused([](Arrays& a) { a.starts = {0, 0, 2}; }));
+  EXPECT(refused([](Arrays& a) { a.positions[0] = 127; }));
+  EXPECT(refused([](Arrays& a) { a.positions[0] = 15; }));
+  EXPECT(refused([](Arrays& a) { a.positions[0] = -1; }));
+  EXPECT(refused([](Arrays& a) { a.tables[0] = 2; }));
+  EXPECT(refused([](Arrays& a) { a.tables[0] = -1; }));
+  EXPECT(refused([](Arrays& a) { a.outputs = {1}; }));
+  EXPECT(refused([](Arrays& a) { a.outputs = {0, 0}; }));
+  EXPECT(refused([](Arrays& a) {
+    a.tokens.resize(65);
+    a.starts = {0, 65};
+  }));
+}
+
+TEST(ABuilderNamesWhatIsMissing) {
+  ModelBuilder builder(kConfig, {.max_tokens = 1, .max_chunks = 1}, "reference", "int8", 1);
+  std::string message;
+  try {
+    builder.Build();
+  } catch (const std::invalid_argument& error) {
+    message = error.what();
+  }
+  EXPECT_EQ(message, "missing: embedding");
+}
+
+TEST(CodeThreeIsRefusedWithItsPlace) {
+  ModelBuilder builder(kConfig, {.max_tokens = 1, .max_chunks = 1}, "reference", "int8", 2);
+  std::vector<std::uint8_t> codes(96 / 4 * 96, 0b01010101);
+  codes[5 * 96 + 7] = 0b01110101;  // row 5 + 2 * 24
+  std::string message;
+  try {
+    builder.SetLinear(1, "o", codes, 1.0F);
+  } catch (const std::invalid_argument& error) {
+    message = error.what();
+  }
+  EXPECT(message.find("layer 1: linear o: row 53, column 7 holds code 3") == 0);
+}
+
+}  // namespace tercet::test

@@ -1,8 +1,10 @@
-// Matrix products of every kernel set, beside what the machine can give in the same minute.
+// Matrix products of every kernel set, beside what the machine can give in the same second.
 //
-// One token is bound by memory: GB/s, against plain reading with four streams a thread. Many tokens are
-// bound by multiplying: GMAC/s, against VPDPBUSD on registers (where the CPU has it). The matrices are
-// larger than the caches: as many copies are walked as fill 256 MB. Each figure is the best of three.
+// One token is bound by memory: GB/s, against plain reading with four streams a thread. Many tokens
+// are bound by multiplying: GMAC/s, against VPDPBUSD on registers (where the CPU has it). The clock
+// and the neighbours of a shared machine change by the second, so a repetition lasts a few
+// milliseconds, both limits are measured between those of each line, and every figure is the best.
+// The matrices are larger than the caches: as many copies are walked as fill 256 MB.
 //
 //   bench_kernels [KERNEL_SET]
 #include <algorithm>
@@ -22,7 +24,7 @@ namespace tercet {
 namespace {
 
 constexpr size_t kMatrixBytes = size_t{256} << 20;
-constexpr int kRepeats = 3;
+constexpr int kRepeats = 15;
 
 template <class T>
 class Aligned {
@@ -81,15 +83,15 @@ __attribute__((target("avx512f,avx512vnni"))) void Vpdpbusd(size_t iterations) {
         "vpdpbusd %%zmm30, %%zmm31, %%zmm10\n vpdpbusd %%zmm30, %%zmm31, %%zmm11\n"
         "vpdpbusd %%zmm30, %%zmm31, %%zmm12\n vpdpbusd %%zmm30, %%zmm31, %%zmm13\n"
         "vpdpbusd %%zmm30, %%zmm31, %%zmm14\n vpdpbusd %%zmm30, %%zmm31, %%zmm15\n" ::
-            : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",
-              "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+            : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",
+              "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
   }
 }
 
 double PeakGmacs(size_t num_threads) {
   if ((DetectCpuFeatures() & kAvx512Vnni) == 0) return 0.0;
-  constexpr size_t kIterations = 10'000'000;
-  const double seconds = BestSeconds(num_threads, [](size_t) { Vpdpbusd(kIterations); });
+  constexpr size_t kIterations = 1'000'000;
+  const double seconds = Seconds(num_threads, [](size_t) { Vpdpbusd(kIterations); });
   return static_cast<double>(num_threads * kIterations) * 16 * 64 / seconds * 1e-9;
 }
 #else
@@ -100,7 +102,7 @@ double PeakGmacs(size_t) { return 0.0; }
 double ReadGigabytes(size_t num_threads, const uint8_t* memory) {
   const size_t share = kMatrixBytes / num_threads;
   std::atomic<uint64_t> sink{0};
-  const double seconds = BestSeconds(num_threads, [&](size_t t) {
+  const double seconds = Seconds(num_threads, [&](size_t t) {
     const uint8_t* begin = memory + t * share;
     uint64_t sum = 0;
     for (size_t i = 0; i < share / 4; i += 64) {
@@ -121,30 +123,37 @@ struct Shape {
   size_t cols;
 };
 
-struct Limits {
-  double gigabytes;
-  double gmacs;
-};
+using Gemm = std::function<void(size_t copy, size_t tile_begin, size_t tile_end)>;
 
-// gemm(copy, num_tokens, tile_begin, tile_end) of a matrix of `bytes`, of which there are several copies.
-void Report(const Kernels& kernels, const Shape& shape, size_t bytes, size_t num_threads, size_t tokens,
-            Limits limits, const std::function<void(size_t, size_t, size_t, size_t)>& gemm) {
-  const size_t tiles = RoundUp(shape.rows, kTileRows) / kTileRows;
-  const double macs = static_cast<double>(shape.rows * shape.cols * tokens);
-  const size_t all_copies = std::max<size_t>(1, kMatrixBytes / bytes);
-  const double budget = std::string_view(kernels.name) == "reference" ? 2e7 : 2e10;
-  const auto affordable = static_cast<size_t>(budget / macs);
-  const size_t copies = std::clamp<size_t>(affordable, 1, all_copies);
-  const double seconds = BestSeconds(num_threads, [&](size_t t) {
-    for (size_t copy = 0; copy < copies; ++copy) {
-      gemm(copy, tokens, tiles * t / num_threads, tiles * (t + 1) / num_threads);
-    }
-  });
-  const double gigabytes = static_cast<double>(bytes * copies) / seconds * 1e-9;
-  const double gmacs = macs * static_cast<double>(copies) / seconds * 1e-9;
-  std::printf("%-12s %-20s %3zu thr %4zu tok %8.2f GB/s %4.0f %%  %8.1f GMAC/s", kernels.name, shape.name,
-              num_threads, tokens, gigabytes, 100 * gigabytes / limits.gigabytes, gmacs);
-  if (limits.gmacs > 0.0) std::printf(" %4.0f %%", 100 * gmacs / limits.gmacs);
+// One line: `gemm` on all copies of a matrix of `bytes` that `memory` holds.
+void Report(const Kernels& kernels, const Shape& shape, size_t bytes, size_t num_threads,
+            size_t tokens, const uint8_t* memory, const Gemm& gemm) {
+  const double budget = std::string_view(kernels.name) == "reference" ? 2e7 : 4e9;  // products
+  const double tile_macs = static_cast<double>(kTileRows * shape.cols * tokens);
+  const size_t all_tiles = RoundUp(shape.rows, kTileRows) / kTileRows;
+  const auto affordable = static_cast<size_t>(budget / tile_macs);
+  const size_t tiles = std::clamp<size_t>(affordable, num_threads, all_tiles);
+  const size_t copies =
+      std::clamp<size_t>(affordable / tiles, 1, std::max<size_t>(1, kMatrixBytes / bytes));
+  const double macs = tile_macs * static_cast<double>(tiles * copies);
+  double best_seconds = 1e9;
+  double best_read = 0.0;
+  double best_peak = 0.0;
+  for (int i = 0; i < kRepeats; ++i) {
+    best_read = std::max(best_read, ReadGigabytes(num_threads, memory));
+    best_peak = std::max(best_peak, PeakGmacs(num_threads));
+    best_seconds = std::min(best_seconds, Seconds(num_threads, [&](size_t t) {
+                              for (size_t copy = 0; copy < copies; ++copy) {
+                                gemm(copy, tiles * t / num_threads, tiles * (t + 1) / num_threads);
+                              }
+                            }));
+  }
+  const auto read = static_cast<double>(bytes * copies * tiles / all_tiles);
+  const double gigabytes = read / best_seconds * 1e-9;
+  const double gmacs = macs / best_seconds * 1e-9;
+  std::printf("%-12s %-20s %2zu %5zu %8.2f of %6.2f GB/s %4.0f %%  %8.1f", kernels.name, shape.name,
+              num_threads, tokens, gigabytes, best_read, 100 * gigabytes / best_read, gmacs);
+  if (best_peak > 0.0) std::printf(" of %6.1f GMAC/s %4.0f %%", best_peak, 100 * gmacs / best_peak);
   std::printf("\n");
   std::fflush(stdout);
 }
@@ -154,7 +163,7 @@ constexpr size_t kMaxCols = 6912;
 constexpr size_t kMaxRows = 128256;
 
 struct Memory {
-  Aligned<uint8_t> weights{std::max(kMatrixBytes, kMaxRows * size_t{2560})};
+  Aligned<uint8_t> weights{std::max(kMatrixBytes, kMaxRows* size_t{2560})};
   Aligned<uint8_t> values{kMaxTokens * kMaxCols * 2};
   std::vector<float> row_scales = std::vector<float>(kMaxRows, 1.0f);
   std::vector<float> scales = std::vector<float>(kMaxTokens, 1.0f);
@@ -162,29 +171,28 @@ struct Memory {
   std::vector<float> out = std::vector<float>(kMaxTokens * 13824);
 };
 
-void BenchTernary(const Kernels& kernels, const Shape& shape, size_t num_threads, Limits limits,
-                  Memory& memory) {
+void BenchTernary(const Kernels& kernels, const Shape& shape, size_t num_threads, Memory& memory) {
   const size_t bytes = kernels.ternary_bytes(shape.rows, shape.cols);
-  for (const size_t num_tokens : {1u, 2u, 4u, 8u, 16u, 64u, 512u}) {
-    Report(kernels, shape, bytes, num_threads, num_tokens, limits,
-           [&](size_t copy, size_t tokens, size_t begin, size_t end) {
+  for (const size_t tokens : {1u, 2u, 4u, 8u, 16u, 64u, 512u}) {
+    Report(kernels, shape, bytes, num_threads, tokens, memory.weights.get(),
+           [&](size_t copy, size_t begin, size_t end) {
              const TernaryMatrix w{memory.weights.get() + copy * bytes, memory.row_scales.data(),
                                    shape.rows, shape.cols};
-             const Int8Rows x{reinterpret_cast<const int8_t*>(memory.values.get()), memory.scales.data(),
-                              memory.sums.data(), tokens, RoundUp(shape.cols, kColumnAlign)};
+             const Int8Rows x{reinterpret_cast<const int8_t*>(memory.values.get()),
+                              memory.scales.data(), memory.sums.data(), tokens,
+                              RoundUp(shape.cols, kColumnAlign)};
              kernels.ternary_gemm(&w, &x, begin, end, memory.out.data(), shape.rows);
            });
   }
 }
 
-void BenchHead(const Kernels& kernels, const Shape& shape, size_t num_threads, Limits limits,
-               Memory& memory) {
+void BenchHead(const Kernels& kernels, const Shape& shape, size_t num_threads, Memory& memory) {
   const size_t bytes = kernels.int8_bytes(shape.rows, shape.cols);
-  for (const size_t num_tokens : {1u, 2u, 4u, 8u, 16u}) {
-    Report(kernels, shape, bytes, num_threads, num_tokens, limits,
-           [&](size_t copy, size_t tokens, size_t begin, size_t end) {
-             const Int8Matrix w{memory.weights.get() + copy * bytes, memory.row_scales.data(), shape.rows,
-                                shape.cols};
+  for (const size_t tokens : {1u, 2u, 4u, 8u, 16u}) {
+    Report(kernels, shape, bytes, num_threads, tokens, memory.weights.get(),
+           [&](size_t copy, size_t begin, size_t end) {
+             const Int8Matrix w{memory.weights.get() + copy * bytes, memory.row_scales.data(),
+                                shape.rows, shape.cols};
              const WideRows x{memory.values.get(), memory.scales.data(), memory.sums.data(), tokens,
                               2 * RoundUp(shape.cols, kColumnAlign)};
              kernels.int8_gemm(&w, &x, begin, end, memory.out.data(), shape.rows);
@@ -192,13 +200,14 @@ void BenchHead(const Kernels& kernels, const Shape& shape, size_t num_threads, L
   }
 }
 
-// Microseconds of one call, on numbers in the cache, and what that is per second of its main measure.
+// Microseconds of one call on numbers in the cache, and how many giga-`unit` it does per second.
 void ReportCall(const Kernels& kernels, const char* name, double amount, const char* unit,
                 const std::function<void()>& call) {
   constexpr int kCalls = 20;
-  const double seconds = BestSeconds(1, [&](size_t) {
-                           for (int i = 0; i < kCalls; ++i) call();
-                         }) /
+  const double seconds = BestSeconds(1,
+                                     [&](size_t) {
+                                       for (int i = 0; i < kCalls; ++i) call();
+                                     }) /
                          kCalls;
   std::printf("%-12s %-38s %10.2f us  %8.2f %s\n", kernels.name, name, seconds * 1e6,
               amount / seconds * 1e-9, unit);
@@ -216,14 +225,21 @@ void BenchAttention(const Kernels& kernels, size_t num_keys) {
   const std::vector<float> queries(kGroup * kHeadDim, 0.5f);
   std::vector<float> scores(kGroup * num_keys);
   std::vector<float> out(kGroup * kHeadDim);
-  const AttentionTask task{.queries = queries.data(), .group = kGroup, .head_dim = kHeadDim,
-                           .cache = cache.data(), .block_table = block_table.data(),
-                           .block_stride = kBlockStride, .key_offset = 0,
-                           .value_offset = kHeadDim * kBlockSize, .num_keys = num_keys, .scale = 0.1f,
-                           .scores = scores.data(), .out = out.data()};
+  const AttentionTask task{.queries = queries.data(),
+                           .group = kGroup,
+                           .head_dim = kHeadDim,
+                           .cache = cache.data(),
+                           .block_table = block_table.data(),
+                           .block_stride = kBlockStride,
+                           .key_offset = 0,
+                           .value_offset = kHeadDim * kBlockSize,
+                           .num_keys = num_keys,
+                           .scale = 0.1f,
+                           .scores = scores.data(),
+                           .out = out.data()};
   const std::string name = "attention, 4 heads x 128, keys " + std::to_string(num_keys);
-  ReportCall(kernels, name.c_str(), static_cast<double>(cache.size() * sizeof cache[0]), "GB/s of keys and values",
-             [&] { kernels.attention(&task); });
+  ReportCall(kernels, name.c_str(), static_cast<double>(cache.size() * sizeof cache[0]),
+             "GB/s of keys and values", [&] { kernels.attention(&task); });
 }
 
 void BenchRows(const Kernels& kernels) {
@@ -249,9 +265,8 @@ void BenchRows(const Kernels& kernels) {
              [&] { chosen += kernels.argmax(x.data(), kVocabulary); });
   ReportCall(kernels, "sum_exp 128256", logits, "G/s",
              [&] { scale += kernels.sum_exp(x.data(), kVocabulary, 5.0f, 1.0f); });
-  ReportCall(kernels, "gumbel_argmax 128256", logits, "G/s", [&] {
-    chosen += kernels.gumbel_argmax(x.data(), kVocabulary, 1.0f, -100.0f, &key);
-  });
+  ReportCall(kernels, "gumbel_argmax 128256", logits, "G/s",
+             [&] { chosen += kernels.gumbel_argmax(x.data(), kVocabulary, 1.0f, -100.0f, &key); });
   if (chosen == 0 && scale < 0.0f) std::printf("(unreachable: keeps the calls)\n");
 }
 
@@ -263,12 +278,10 @@ constexpr Shape kTernaryShapes[] = {
 constexpr Shape kHead = {"head 128256x2560", 128256, 2560};
 
 void Bench(const Kernels& kernels, Memory& memory) {
+  std::printf("%-12s %-20s %2s %5s\n", "kernels", "matrix", "thr", "tokens");
   for (const size_t num_threads : {1u, 2u}) {
-    const Limits limits{ReadGigabytes(num_threads, memory.weights.get()), PeakGmacs(num_threads)};
-    std::printf("reading, 4 streams a thread: %zu thr %.2f GB/s; vpdpbusd on registers: %.1f GMAC/s\n",
-                num_threads, limits.gigabytes, limits.gmacs);
-    for (const Shape& shape : kTernaryShapes) BenchTernary(kernels, shape, num_threads, limits, memory);
-    BenchHead(kernels, kHead, num_threads, limits, memory);
+    for (const Shape& shape : kTernaryShapes) BenchTernary(kernels, shape, num_threads, memory);
+    BenchHead(kernels, kHead, num_threads, memory);
   }
   for (const size_t num_keys : {256u, 4096u}) BenchAttention(kernels, num_keys);
   BenchRows(kernels);

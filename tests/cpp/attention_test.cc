@@ -47,11 +47,18 @@ struct Problem {
   std::vector<float> Run(const Kernels& kernels) const {
     std::vector<float> scores(group * RoundUp(num_keys, kBlockSize), NAN);
     std::vector<float> out(group * head_dim, NAN);
-    const AttentionTask task{.queries = queries.data(), .group = group, .head_dim = head_dim,
-                             .cache = cache.data(), .block_table = block_table.data(),
-                             .block_stride = block_stride(), .key_offset = kKeyOffset,
-                             .value_offset = value_offset(), .num_keys = num_keys,
-                             .scale = scale(), .scores = scores.data(), .out = out.data()};
+    const AttentionTask task{.queries = queries.data(),
+                             .group = group,
+                             .head_dim = head_dim,
+                             .cache = cache.data(),
+                             .block_table = block_table.data(),
+                             .block_stride = block_stride(),
+                             .key_offset = kKeyOffset,
+                             .value_offset = value_offset(),
+                             .num_keys = num_keys,
+                             .scale = scale(),
+                             .scores = scores.data(),
+                             .out = out.data()};
     kernels.attention(&task);
     return out;
   }
@@ -85,9 +92,9 @@ KERNEL_TEST(attention_to_one_key_is_its_value) {
   ExpectSameBits(problem.Run(kernels), wanted, "");
 }
 
-// A score errs by head_dim + 1 half units of the sum of its products' magnitudes, a weight by as much
-// relative to itself (e^x has slope e^x) and 2e-7 for Exp; the mixed values are a mean, so errors of the
-// weights count twice (numerator and sum), and num_keys fused additions add their own.
+// A score errs by head_dim + 1 half units of the sum of its products' magnitudes, a weight by as
+// much relative to itself (e^x has slope e^x) and 2e-7 for Exp; the mixed values are a mean, so
+// errors of the weights count twice (numerator and sum), and num_keys fused additions once.
 KERNEL_TEST(attention_agrees_with_double_precision) {
   Random random(33);
   for (const size_t num_keys : {1u, 17u, 70u, 300u}) {
@@ -100,7 +107,8 @@ KERNEL_TEST(attention_agrees_with_double_precision) {
       for (size_t j = 0; j < num_keys; ++j) {
         double sum = 0.0;
         for (size_t d = 0; d < 128; ++d) {
-          const double product = double{problem.queries[h * 128 + d]} * double{Widened(problem.keys[j * 128 + d])};
+          const double product =
+              double{problem.queries[h * 128 + d]} * double{Widened(problem.keys[j * 128 + d])};
           weights[j] += product * double{problem.scale()};
           sum += std::fabs(product) * double{problem.scale()};
         }

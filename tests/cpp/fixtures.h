@@ -1,5 +1,5 @@
-// Inputs for the kernel tests: random numbers from the run's seed, memory aligned as the contract asks
-// and no byte longer, and matrices together with the plain arrays they were packed from.
+// Inputs for the kernel tests: random numbers from the run's seed, memory aligned as the contract
+// asks and no byte longer, and matrices together with the plain arrays they were packed from.
 #pragma once
 
 #include <algorithm>
@@ -29,7 +29,8 @@ class Random {
   }
   std::vector<uint16_t> Bf16(size_t n) {
     std::vector<uint16_t> x(n);
-    for (uint16_t& value : x) value = static_cast<uint16_t>(std::bit_cast<uint32_t>(Normal()) >> 16);
+    for (uint16_t& value : x)
+      value = static_cast<uint16_t>(std::bit_cast<uint32_t>(Normal()) >> 16);
     return x;
   }
   template <class T>

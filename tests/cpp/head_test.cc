@@ -10,7 +10,8 @@ struct Head {
   Aligned<uint8_t> packed;
   std::vector<float> row_scales;
 
-  Head(const Kernels& kernels, const std::vector<uint16_t>& table, size_t stride, size_t rows, size_t cols)
+  Head(const Kernels& kernels, const std::vector<uint16_t>& table, size_t stride, size_t rows,
+       size_t cols)
       : packed(kernels.int8_bytes(rows, cols), 0xEE), row_scales(RoundUp(rows, kTileRows), -1.0f) {
     for (size_t tile = 0; tile < row_scales.size() / kTileRows; ++tile) {
       kernels.int8_pack(table.data(), stride, rows, cols, tile, packed.get(), row_scales.data());
@@ -20,9 +21,9 @@ struct Head {
 
 constexpr float kUntouched = -12345.0f;
 
-std::vector<float> Product(const Kernels& kernels, const std::vector<uint16_t>& table, size_t table_stride,
-                           size_t rows, size_t cols, const std::vector<float>& x, size_t tile_begin,
-                           size_t tile_end) {
+std::vector<float> Product(const Kernels& kernels, const std::vector<uint16_t>& table,
+                           size_t table_stride, size_t rows, size_t cols,
+                           const std::vector<float>& x, size_t tile_begin, size_t tile_end) {
   const Head head(kernels, table, table_stride, rows, cols);
   const size_t tokens = x.size() / cols;
   const size_t stride = 2 * RoundUp(cols, kColumnAlign);
@@ -40,8 +41,9 @@ std::vector<float> Product(const Kernels& kernels, const std::vector<uint16_t>& 
 }
 
 // Both quantisations and the sum, as the contract words them.
-std::vector<float> Wanted(const std::vector<uint16_t>& table, size_t table_stride, size_t rows, size_t cols,
-                          const std::vector<float>& x, size_t tile_begin, size_t tile_end) {
+std::vector<float> Wanted(const std::vector<uint16_t>& table, size_t table_stride, size_t rows,
+                          size_t cols, const std::vector<float>& x, size_t tile_begin,
+                          size_t tile_end) {
   const size_t tokens = x.size() / cols;
   const float limit = static_cast<float>(HeadLimit(cols));
   std::vector<float> out(tokens * rows, kUntouched);
@@ -56,7 +58,8 @@ std::vector<float> Wanted(const std::vector<uint16_t>& table, size_t table_strid
       }
       int64_t sum = 0;
       for (size_t k = 0; k < cols && largest > 0.0f; ++k) {
-        const float weight = std::nearbyint(Widened(table[n * table_stride + k]) * (127.0f / largest));
+        const float weight =
+            std::nearbyint(Widened(table[n * table_stride + k]) * (127.0f / largest));
         sum += std::lrint(x[m * cols + k] * s) * static_cast<int64_t>(weight);
       }
       const float row_scale = largest > 0.0f ? largest / 127.0f : 1.0f;
@@ -97,7 +100,8 @@ KERNEL_TEST(int8_gemm_holds_the_largest_sum_there_is) {
       const std::vector<uint16_t> table(cols, 0x3f80);  // 1.0
       const std::vector<float> x(cols, sign);
       const float limit = static_cast<float>(HeadLimit(cols));
-      const float sum = static_cast<float>(int64_t{HeadLimit(cols)} * 127 * static_cast<int64_t>(cols));
+      const float sum =
+          static_cast<float>(int64_t{HeadLimit(cols)} * 127 * static_cast<int64_t>(cols));
       const float wanted = sign * sum * ((1.0f / limit) * (1.0f / 127.0f));
       ExpectSameBits(Product(kernels, table, cols, 1, cols, x, 0, 1), {wanted}, At({cols}));
     }
@@ -123,7 +127,8 @@ KERNEL_TEST(a_row_of_zeros_has_the_scale_one) {
   const std::vector<uint16_t> table(64, 0);
   const Head head(kernels, table, 64, 1, 64);
   EXPECT_EQ(head.row_scales[0], 1.0f);
-  ExpectSameBits(Product(kernels, table, 64, 1, 64, std::vector<float>(64, 3.0f), 0, 1), {0.0f}, "");
+  ExpectSameBits(Product(kernels, table, 64, 1, 64, std::vector<float>(64, 3.0f), 0, 1), {0.0f},
+                 "");
 }
 
 KERNEL_TEST(wide_quantize_of_rows_with_nan_and_infinity_stays_within_the_limit) {
@@ -154,8 +159,8 @@ KERNEL_TEST(bf16_gemm_is_the_reference_for_every_size) {
   }
 }
 
-// Each product is exact in double. A lane of n / 16 fused additions and a tree of four more each lose
-// half a unit in the last place of a partial sum, which is at most the sum of magnitudes.
+// Each product is exact in double. A lane of n / 16 fused additions and a tree of four more each
+// lose half a unit in the last place of a partial sum, which is at most the sum of magnitudes.
 KERNEL_TEST(bf16_gemm_agrees_with_double_precision) {
   Random random(15);
   constexpr size_t kCols = 2560;

@@ -7,7 +7,8 @@
 namespace tercet::test {
 namespace {
 
-size_t Draw(const Kernels& kernels, const std::vector<float>& x, float scale, float threshold, DrawKey key) {
+size_t Draw(const Kernels& kernels, const std::vector<float>& x, float scale, float threshold,
+            DrawKey key) {
   return kernels.gumbel_argmax(x.data(), x.size(), scale, threshold, &key);
 }
 
@@ -70,8 +71,8 @@ KERNEL_TEST(a_draw_is_the_reference_for_every_length_and_threshold) {
     const std::vector<float> x = random.Normals(n);
     for (const float threshold : {-INFINITY, -0.5f, 1.0f, 9.0f}) {
       const DrawKey key{n * 0x123456789abcdefu, static_cast<uint32_t>(n), 77};
-      EXPECT_EQ_AT(Draw(kernels, x, 1.3f, threshold, key), Draw(Reference(), x, 1.3f, threshold, key),
-                   At({n}));
+      EXPECT_EQ_AT(Draw(kernels, x, 1.3f, threshold, key),
+                   Draw(Reference(), x, 1.3f, threshold, key), At({n}));
     }
   }
 }
@@ -86,6 +87,15 @@ KERNEL_TEST(a_draw_is_the_largest_logit_perturbed_by_its_own_gumbel_number) {
       if (x[i] * 0.8f + Gumbel(key, i) > x[wanted] * 0.8f + Gumbel(key, wanted)) wanted = i;
     }
     EXPECT_EQ(Draw(kernels, x, 0.8f, -INFINITY, key), wanted);
+  }
+}
+
+// At 1e9 a float moves in steps of 64, so no Gumbel number changes a score.
+KERNEL_TEST(a_draw_among_equal_scores_takes_the_lowest_index) {
+  std::vector<float> x(100, 1e9f);
+  for (size_t first = 0; first < 70; ++first) {
+    EXPECT_EQ(Draw(kernels, x, 1.0f, -INFINITY, {first, 0, 0}), first);
+    x[first] = 0.0f;
   }
 }
 
@@ -124,8 +134,8 @@ KERNEL_TEST(every_part_of_the_key_changes_the_draws) {
   EXPECT(Draw(kernels, x, 1.0f, -1.0f, {5, 6, 8}) != drawn);
 }
 
-// 20,000 draws among 20 tokens whose probabilities are 1 : 2 : ... : 20. Chi-square with 19 degrees of
-// freedom exceeds 43.8 once in a thousand; the keys are fixed, so this does not vary.
+// 20,000 draws among 20 tokens whose probabilities are 1 : 2 : ... : 20. Chi-square with 19 degrees
+// of freedom exceeds 43.8 once in a thousand; the keys are fixed, so this does not vary.
 KERNEL_TEST(draws_follow_the_softmax) {
   constexpr size_t kTokens = 20;
   constexpr uint32_t kDraws = 20000;

@@ -52,9 +52,9 @@ KERNEL_TEST(rms_norm_may_write_over_its_input) {
   ExpectSameBits(x, wanted, "");
 }
 
-// Sum of n squares: n / 16 fused additions in a lane and 4 in the tree, all of positive numbers, so the
-// relative error is at most their number in half units; halved by the root. Then division, addition,
-// root, reciprocal and two products: six more roundings.
+// Sum of n squares: n / 16 fused additions in a lane and 4 in the tree, all of positive numbers, so
+// the relative error is at most their number in half units; halved by the root. Then division,
+// addition, root, reciprocal and two products: six more roundings.
 KERNEL_TEST(rms_norm_agrees_with_double_precision) {
   Random random(22);
   for (const size_t n : {1u, 17u, 256u, 2560u, 6912u}) {
@@ -138,9 +138,9 @@ KERNEL_TEST(elementwise_kernels_are_the_reference_for_every_length) {
 
 KERNEL_TEST(rope_turns_each_pair_by_its_angle) {
   std::vector<float> x(16, 0.0f);
-  x[0] = 2.0f;   // pair 0: (2, 1) by a quarter turn
+  x[0] = 2.0f;  // pair 0: (2, 1) by a quarter turn
   x[8] = 1.0f;
-  x[7] = 3.0f;   // pair 7: (3, 5) not at all
+  x[7] = 3.0f;  // pair 7: (3, 5) not at all
   x[15] = 5.0f;
   std::vector<float> cos(8, 1.0f);
   std::vector<float> sin(8, 0.0f);

@@ -83,8 +83,9 @@ std::vector<float> Product(const Kernels& kernels, const Codes& w, const Activat
   return out;
 }
 
-std::vector<float> Wanted(const Codes& w, const Activations& x, const std::vector<float>& row_scales,
-                          size_t tile_begin, size_t tile_end, size_t out_stride) {
+std::vector<float> Wanted(const Codes& w, const Activations& x,
+                          const std::vector<float>& row_scales, size_t tile_begin, size_t tile_end,
+                          size_t out_stride) {
   std::vector<float> out(x.num_rows * out_stride, kUntouched);
   for (size_t m = 0; m < x.num_rows; ++m) {
     for (size_t n = tile_begin * kTileRows; n < std::min(w.rows, tile_end * kTileRows); ++n) {
@@ -148,7 +149,8 @@ KERNEL_TEST(ternary_gemm_never_saturates) {
 KERNEL_TEST(ternary_gemm_does_not_take_off_columns_that_are_not_there) {
   const Activations x = Activations::Filled(1, 1, -128);
   const Codes w = Codes::Filled(1, 1, 2);
-  ExpectSameBits(Product(kernels, w, x, std::vector<float>(kTileRows, 1.0f), 0, 1, 1), {-128.0f}, "");
+  ExpectSameBits(Product(kernels, w, x, std::vector<float>(kTileRows, 1.0f), 0, 1, 1), {-128.0f},
+                 "");
 }
 
 KERNEL_TEST(ternary_gemm_writes_the_rows_of_its_tiles_and_nothing_else) {

@@ -1,7 +1,7 @@
-// A small test library, after simdutf's: TEST(name) is a test, KERNEL_TEST(name) is one for every kernel
-// set this machine can run and finds it in `kernels`. No test names an instruction set.
+// A small test library, after simdutf's: TEST(name) is a test, KERNEL_TEST(name) is one for every
+// kernel set this machine can run and finds it in `kernels`. No test names an instruction set.
 //
-//   kernels_test [--kernels NAME] [--test SUBSTRING] [--seed N]
+//   tercet_tests [--kernels NAME] [--test SUBSTRING] [--seed N]
 #pragma once
 
 #include <cstdint>
@@ -26,8 +26,8 @@ uint64_t Seed();
 void Fail(const char* file, int line, const std::string& what);
 
 template <class A, class B>
-void ExpectEqual(const char* file, int line, const char* expression, const A& actual, const B& wanted,
-                 const std::string& where) {
+void ExpectEqual(const char* file, int line, const char* expression, const A& actual,
+                 const B& wanted, const std::string& where) {
   if (actual == wanted) return;
   std::ostringstream what;
   what << expression << " is " << actual << ", wanted " << wanted;

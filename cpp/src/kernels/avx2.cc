@@ -1,18 +1,18 @@
 // Kernels for AVX2 with FMA (Haswell, Zen 1 and later).
 //
-// VPMADDUBSW multiplies unsigned by signed bytes and adds neighbours into 16 bits. A ternary weight w is
-// stored as the code w + 1 in {0, 1, 2}, so a pair is at most 2 * 128 * 2 = 512 in magnitude and 60 pairs
-// can be added in 16 bits before they are widened; it never saturates. The sum of the activations is
-// taken off at the end:  sum a*w = sum a*(w + 1) - sum a.  A 32-bit lane is a row, its four bytes four
-// columns, and the activations of those columns are broadcast.
+// VPMADDUBSW multiplies unsigned by signed bytes and adds neighbours into 16 bits. A ternary weight
+// w is stored as the code w + 1 in {0, 1, 2}, so a pair is between -512 and 508, and 64 of them,
+// between -32768 and 32512, can be added in 16 bits before they are widened. The sum of the
+// activations is taken off at the end:  sum a*w = sum a*(w + 1) - sum a.  A 32-bit lane is a row,
+// its four bytes are four columns, and the activations of those columns are broadcast.
 //
-// A tile of 32 rows is a sequence of lines, a line being four groups of 8 rows × 16 columns at 2 bits
-// (generic/pack.h). Tokens share the masking, with at most eight accumulators among the 16 registers.
-// Additions and masks take as much as the products do: together they are the bound, already for one
-// token where a core has more than half a byte of bandwidth per cycle and arithmetic unit.
+// A tile of 32 rows is a sequence of lines, a line being four groups of 8 rows × 16 columns at 2
+// bits (generic/pack.h). Tokens share the masks, with at most eight accumulators among the 16
+// registers. Adding and masking take as many operations as multiplying: arithmetic is the bound,
+// for one token too where a core reads more than eight bytes per cycle.
 //
-// The head's int8 weights are widened to 16 bits and multiplied in pairs of columns by VPMADDWD with
-// activations of 13 bits, kept as int16: a pair is below 2^22, and all sums fit (HeadLimit).
+// The head's int8 weights are widened to 16 bits and multiplied in pairs of columns by VPMADDWD
+// with activations of 13 bits, kept as int16: a pair is below 2^22, and all sums fit (HeadLimit).
 #include <immintrin.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,21 +35,30 @@ namespace {
 constexpr size_t kGroupRows = 8;
 constexpr size_t kGroupBytes = 4 * kGroupRows;
 constexpr size_t kLineBytes = 4 * kTileRows;
-// 4 additions a line: 60 fit 16 bits.
-constexpr size_t kLinesUntilWide = 15;
+// Four additions a line: 64 fit 16 bits.
+constexpr size_t kLinesUntilWide = 16;
 
-// How far ahead of the line in work memory is asked for: without it multiplying and waiting alternate,
-// as the window of one core is too short to overlap them.
+// How far ahead of the line in work memory is asked for: without it multiplying and waiting
+// alternate, as the window of one core is too short to overlap them.
 constexpr size_t kPrefetchBytes = 4096;
 
-// The empty statement keeps GCC 12 from holding a second copy of the sum for after the loop.
-inline void AddTo(__m256i& sum, __m256i pairs) {
+inline void Prefetch(const uint8_t* line) {
+  _mm_prefetch(reinterpret_cast<const char*>(line) + kPrefetchBytes, _MM_HINT_T0);
+}
+
+// The empty statements keep GCC 12 from holding a second copy of a sum for after the loop.
+inline void AddTo16(__m256i& sum, __m256i pairs) {
   sum = _mm256_add_epi16(sum, pairs);
   __asm__("" : "+x"(sum));
 }
 
+inline void AddTo32(__m256i& sum, __m256i pairs) {
+  sum = _mm256_add_epi32(sum, pairs);
+  __asm__("" : "+x"(sum));
+}
+
 inline __m256i LoadLine(const uint8_t* from) {
-  _mm_prefetch(reinterpret_cast<const char*>(from) + kPrefetchBytes, _MM_HINT_T0);
+  Prefetch(from);
   return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
 }
 
@@ -60,7 +69,8 @@ inline __m256i BroadcastFour(const void* from) {
 }
 
 // out = float(sums) * (scale * row_scales), for the rows of a group that exist.
-inline void StoreGroup(__m256i sums, float scale, const float* row_scales, size_t rows_left, float* out) {
+inline void StoreGroup(__m256i sums, float scale, const float* row_scales, size_t rows_left,
+                       float* out) {
   const __m256 scales = _mm256_mul_ps(_mm256_set1_ps(scale), _mm256_loadu_ps(row_scales));
   const __m256 result = _mm256_mul_ps(_mm256_cvtepi32_ps(sums), scales);
   if (rows_left >= kGroupRows) {
@@ -78,7 +88,9 @@ inline void StoreGroups(const Matrix& w, const Rows& x, size_t m, size_t n,
 #pragma GCC unroll 4
   for (size_t group = 0; group < kGroups; ++group) {
     const size_t row = n + group * kGroupRows;
-    if (row >= w.rows) return;
+    if (row >= w.rows) {
+      return;
+    }
 #pragma GCC unroll 4
     for (size_t t = 0; t < kTokens; ++t) {
       StoreGroup(sums[t][group], x.scales[m + t], w.row_scales + row, w.rows - row,
@@ -96,7 +108,9 @@ inline void AddLines(const uint8_t* const (&lines)[kGroups], const int8_t* value
 #pragma GCC unroll 4
   for (size_t t = 0; t < kTokens; ++t) {
 #pragma GCC unroll 4
-    for (size_t group = 0; group < kGroups; ++group) narrow[t][group] = _mm256_setzero_si256();
+    for (size_t group = 0; group < kGroups; ++group) {
+      narrow[t][group] = _mm256_setzero_si256();
+    }
   }
   for (size_t line = begin; line < end; ++line) {
     __m256i packed[kGroups];
@@ -117,7 +131,7 @@ inline void AddLines(const uint8_t* const (&lines)[kGroups], const int8_t* value
         const __m256i four = BroadcastFour(values + t * stride + line * 16 + j * 4);
 #pragma GCC unroll 4
         for (size_t group = 0; group < kGroups; ++group) {
-          AddTo(narrow[t][group], _mm256_maddubs_epi16(codes[group], four));
+          AddTo16(narrow[t][group], _mm256_maddubs_epi16(codes[group], four));
         }
       }
     }
@@ -127,16 +141,15 @@ inline void AddLines(const uint8_t* const (&lines)[kGroups], const int8_t* value
   for (size_t t = 0; t < kTokens; ++t) {
 #pragma GCC unroll 4
     for (size_t group = 0; group < kGroups; ++group) {
-      sums[t][group] =
-          _mm256_add_epi32(sums[t][group], _mm256_madd_epi16(narrow[t][group], ones));
+      sums[t][group] = _mm256_add_epi32(sums[t][group], _mm256_madd_epi16(narrow[t][group], ones));
     }
   }
 }
 
 // Tokens [m, m + kTokens) × rows [n, n + kGroups * kGroupRows).
 template <size_t kTokens, size_t kGroups>
-inline void TernaryGroups(const TernaryMatrix& w, const Int8Rows& x, size_t m, size_t n, float* out,
-                          size_t out_stride) {
+inline void MultiplyGroups(const TernaryMatrix& w, const Int8Rows& x, size_t m, size_t n,
+                           float* out, size_t out_stride) {
   const size_t num_lines = x.stride / 16;
   const uint8_t* tile = w.packed + n / kTileRows * num_lines * kLineBytes;
   const uint8_t* lines[kGroups];
@@ -148,7 +161,9 @@ inline void TernaryGroups(const TernaryMatrix& w, const Int8Rows& x, size_t m, s
 #pragma GCC unroll 4
   for (size_t t = 0; t < kTokens; ++t) {
 #pragma GCC unroll 4
-    for (size_t group = 0; group < kGroups; ++group) sums[t][group] = _mm256_set1_epi32(-x.sums[m + t]);
+    for (size_t group = 0; group < kGroups; ++group) {
+      sums[t][group] = _mm256_set1_epi32(-x.sums[m + t]);
+    }
   }
   for (size_t line = 0; line < num_lines; line += kLinesUntilWide) {
     const size_t end = num_lines - line < kLinesUntilWide ? num_lines : line + kLinesUntilWide;
@@ -157,10 +172,10 @@ inline void TernaryGroups(const TernaryMatrix& w, const Int8Rows& x, size_t m, s
   StoreGroups(w, x, m, n, sums, out, out_stride);
 }
 
-// As TernaryGroups, for the head.
+// The same for the head.
 template <size_t kTokens, size_t kGroups>
-inline void Int8Groups(const Int8Matrix& w, const WideRows& x, size_t m, size_t n, float* out,
-                       size_t out_stride) {
+inline void MultiplyGroups(const Int8Matrix& w, const WideRows& x, size_t m, size_t n, float* out,
+                           size_t out_stride) {
   const size_t padded = x.stride / 2;
   const uint8_t* weights = w.packed + n / kTileRows * kTileRows * padded + n % kTileRows * 2;
   const uint8_t* values = x.values + m * x.stride;
@@ -168,9 +183,12 @@ inline void Int8Groups(const Int8Matrix& w, const WideRows& x, size_t m, size_t 
 #pragma GCC unroll 4
   for (size_t t = 0; t < kTokens; ++t) {
 #pragma GCC unroll 4
-    for (size_t group = 0; group < kGroups; ++group) sums[t][group] = _mm256_setzero_si256();
+    for (size_t group = 0; group < kGroups; ++group) {
+      sums[t][group] = _mm256_setzero_si256();
+    }
   }
   for (size_t k = 0; k < padded; k += 2) {
+    Prefetch(weights + k * kTileRows);
     __m256i line[kGroups];
 #pragma GCC unroll 4
     for (size_t group = 0; group < kGroups; ++group) {
@@ -182,39 +200,36 @@ inline void Int8Groups(const Int8Matrix& w, const WideRows& x, size_t m, size_t 
       const __m256i two = BroadcastFour(values + t * x.stride + k * 2);
 #pragma GCC unroll 4
       for (size_t group = 0; group < kGroups; ++group) {
-        sums[t][group] = _mm256_add_epi32(sums[t][group], _mm256_madd_epi16(line[group], two));
+        AddTo32(sums[t][group], _mm256_madd_epi16(line[group], two));
       }
     }
   }
   StoreGroups(w, x, m, n, sums, out, out_stride);
 }
 
-template <size_t kTokens, size_t kGroups>
-void TernaryTokens(const TernaryMatrix& w, const Int8Rows& x, size_t m, size_t tile, float* out,
-                   size_t out_stride) {
+template <class Matrix, class Rows, size_t kTokens, size_t kGroups>
+void MultiplyTokens(const Matrix& w, const Rows& x, size_t m, size_t tile, float* out,
+                    size_t out_stride) {
   for (size_t n = tile * kTileRows; n < (tile + 1) * kTileRows; n += kGroups * kGroupRows) {
-    TernaryGroups<kTokens, kGroups>(w, x, m, n, out, out_stride);
+    MultiplyGroups<kTokens, kGroups>(w, x, m, n, out, out_stride);
   }
 }
 
 template <size_t kTokens, size_t kGroups>
-void Int8Tokens(const Int8Matrix& w, const WideRows& x, size_t m, size_t tile, float* out,
-                size_t out_stride) {
-  for (size_t n = tile * kTileRows; n < (tile + 1) * kTileRows; n += kGroups * kGroupRows) {
-    Int8Groups<kTokens, kGroups>(w, x, m, n, out, out_stride);
-  }
-}
+constexpr auto kTernary = MultiplyTokens<TernaryMatrix, Int8Rows, kTokens, kGroups>;
+template <size_t kTokens, size_t kGroups>
+constexpr auto kInt8 = MultiplyTokens<Int8Matrix, WideRows, kTokens, kGroups>;
 
-// Indexed by the number of tokens - 1. Tokens × groups accumulators, at most 8 of 16 registers.
-constexpr decltype(&TernaryTokens<1, 4>) kTernaryTokens[] = {
-    TernaryTokens<1, 4>, TernaryTokens<2, 4>, TernaryTokens<3, 2>, TernaryTokens<4, 2>};
-constexpr decltype(&Int8Tokens<1, 4>) kInt8Tokens[] = {
-    Int8Tokens<1, 4>, Int8Tokens<2, 4>, Int8Tokens<3, 2>, Int8Tokens<4, 2>};
+// For 1, 2, 3 and 4 tokens. Tokens × groups accumulators, at most 8 of 16 registers.
+constexpr decltype(kTernary<1, 4>) kTernaryTokens[] = {kTernary<1, 4>, kTernary<2, 4>,
+                                                       kTernary<3, 2>, kTernary<4, 2>};
+constexpr decltype(kInt8<1, 4>) kInt8Tokens[] = {kInt8<1, 4>, kInt8<2, 4>, kInt8<3, 2>,
+                                                 kInt8<4, 2>};
 
-// Splits the tokens into blocks of nearly equal size, at most as many as there are `functions`.
+// functions[i] takes i + 1 tokens: they are split into blocks of nearly equal size.
 template <class Function, size_t kMaxTokens, class Matrix, class Rows>
-inline void Gemm(const Function (&functions)[kMaxTokens], const Matrix& w, const Rows& x, size_t begin,
-                 size_t end, float* out, size_t out_stride) {
+inline void Gemm(const Function (&functions)[kMaxTokens], const Matrix& w, const Rows& x,
+                 size_t begin, size_t end, float* out, size_t out_stride) {
   const size_t num_blocks = (x.num_rows + kMaxTokens - 1) / kMaxTokens;
   for (size_t tile = begin; tile < end; ++tile) {
     for (size_t block = 0; block < num_blocks; ++block) {
@@ -230,16 +245,16 @@ void TernaryGemm(const TernaryMatrix* w, const Int8Rows* x, size_t tile_begin, s
   Gemm(kTernaryTokens, *w, *x, tile_begin, tile_end, out, out_stride);
 }
 
-void Int8Gemm(const Int8Matrix* w, const WideRows* x, size_t tile_begin, size_t tile_end, float* out,
-              size_t out_stride) {
+void Int8Gemm(const Int8Matrix* w, const WideRows* x, size_t tile_begin, size_t tile_end,
+              float* out, size_t out_stride) {
   Gemm(kInt8Tokens, *w, *x, tile_begin, tile_end, out, out_stride);
 }
 
 void WideQuantize(const float* x, size_t cols, uint8_t* values, float* scale, int32_t* sum) {
-  const float limit = static_cast<float>(HeadLimit(cols));
+  const auto limit = static_cast<float>(HeadLimit(cols));
   const float a = LargestMagnitude(x, cols);
   const Floats s = Broadcast(limit / a);
-  uint16_t* out = reinterpret_cast<uint16_t*>(values);
+  auto* out = reinterpret_cast<uint16_t*>(values);
   Words total = BroadcastWord(0);
   ForLanes(cols, [&](size_t k, auto part) {
     const Floats scaled = RoundHalfEven(Mul(Load(x + k, part), s));

@@ -1,18 +1,18 @@
 // Kernels for AVX-512 with VNNI (Ice Lake, Zen 4 and later).
 //
-// VPDPBUSD adds to each 32-bit lane four products of an unsigned by a signed byte. A ternary weight w in
-// {-1, 0, 1} is stored as the code w + 1, the unsigned side, and the sum of the activations is taken off
-// at the end:  sum a*w = sum a*(w + 1) - sum a.  A lane is a row, its four bytes are four columns, and
-// the activations of those columns are broadcast: no sum ever crosses lanes.
+// VPDPBUSD adds to each 32-bit lane four products of an unsigned by a signed byte. A ternary weight
+// w in {-1, 0, 1} is stored as the code w + 1, the unsigned side, and the sum of the activations is
+// taken off at the end:  sum a*w = sum a*(w + 1) - sum a.  A lane is a row, its four bytes are four
+// columns, and the activations of those columns are broadcast: no sum ever crosses lanes.
 //
-// A tile of 32 rows is a sequence of lines, a line being two groups of 16 rows × 16 columns at 2 bits
-// (generic/pack.h): one load, then three shifts and four masks, give four operands of VPDPBUSD. For one
-// token that is far more than memory delivers, and what counts is to keep several tiles, hence several
-// streams, in flight; for many tokens the masks are shared by up to 12 tokens whose accumulators stay
-// in registers over the whole row, and VPDPBUSD itself is the bound.
+// A tile of 32 rows is a sequence of lines, a line being two groups of 16 rows × 16 columns at 2
+// bits (generic/pack.h): one load, then three shifts and four masks, give four operands of
+// VPDPBUSD. For up to four tokens memory is the bound, and two tiles are walked as two streams; for
+// more, the masks are shared by up to 12 tokens whose accumulators stay in registers over the whole
+// row, and VPDPBUSD itself is the bound.
 //
-// The head's int8 weights are stored as w + 128, unsigned, and 128 times the sum of the activations is
-// taken off. Its 13-bit activations are two signed bytes, a = 128 * high + low with -64 <= low < 64:
+// The head's int8 weights are stored as w + 128, unsigned, and 128 times the sum of the activations
+// is taken off. Its 13-bit activations are two signed bytes, a = 128 * high + low, 0 <= low < 128:
 // the high plane follows the low one in a row of WideRows. Sums wrap around modulo 2^32 on the way;
 // the result fits (HeadLimit), so it is right.
 #include <stddef.h>
@@ -37,8 +37,8 @@ constexpr size_t kGroupRows = 16;
 constexpr size_t kGroups = kTileRows / kGroupRows;
 constexpr size_t kLineBytes = kGroups * 64;
 
-// How far ahead of the line in work each stream is asked for, about a microsecond's worth. Without it
-// multiplying and waiting alternate, as the window of one core is too short to overlap them.
+// How far ahead of the line in work each stream is asked for, about a microsecond's worth. Without
+// it multiplying and waiting alternate, as the window of one core is too short to overlap them.
 constexpr size_t kPrefetchBytes = 4096;
 
 inline __m512i LoadLine(const uint8_t* from) {
@@ -61,7 +61,8 @@ inline __m512i DotProduct(__m512i sum, __m512i codes, __m512i values) {
 }
 
 // out = float(sums) * (scale * row_scales), for the rows of a group that exist.
-inline void StoreGroup(__m512i sums, float scale, const float* row_scales, size_t rows_left, float* out) {
+inline void StoreGroup(__m512i sums, float scale, const float* row_scales, size_t rows_left,
+                       float* out) {
   const Floats scales = Mul(Broadcast(scale), Load(row_scales));
   const Floats result = Mul(ToFloats({sums}), scales);
   if (rows_left >= kGroupRows) {
@@ -78,7 +79,9 @@ inline void StoreVectors(const Matrix& w, const Rows& x, size_t m, const size_t*
 #pragma GCC unroll 8
   for (size_t v = 0; v < kVectors; ++v) {
     const size_t n = tiles[v / kGroups] * kTileRows + v % kGroups * kGroupRows;
-    if (n >= w.rows) continue;
+    if (n >= w.rows) {
+      continue;
+    }
 #pragma GCC unroll 12
     for (size_t t = 0; t < kTokens; ++t) {
       StoreGroup(sums[t][v], x.scales[m + t], w.row_scales + n, w.rows - n,
@@ -89,8 +92,8 @@ inline void StoreVectors(const Matrix& w, const Rows& x, size_t m, const size_t*
 
 // Tokens [m, m + kTokens) × the rows of kTiles tiles.
 template <size_t kTokens, size_t kTiles>
-inline void TernaryTiles(const TernaryMatrix& w, const Int8Rows& x, size_t m, const size_t* tiles,
-                         float* out, size_t out_stride) {
+inline void MultiplyTiles(const TernaryMatrix& w, const Int8Rows& x, size_t m, const size_t* tiles,
+                          float* out, size_t out_stride) {
   constexpr size_t kVectors = kTiles * kGroups;
   const size_t num_lines = x.stride / 16;
   const __m512i mask = _mm512_set1_epi8(3);
@@ -100,13 +103,17 @@ inline void TernaryTiles(const TernaryMatrix& w, const Int8Rows& x, size_t m, co
   for (size_t v = 0; v < kVectors; ++v) {
     lines[v] = w.packed + tiles[v / kGroups] * num_lines * kLineBytes + v % kGroups * 64;
 #pragma GCC unroll 12
-    for (size_t t = 0; t < kTokens; ++t) sums[t][v] = _mm512_set1_epi32(-x.sums[m + t]);
+    for (size_t t = 0; t < kTokens; ++t) {
+      sums[t][v] = _mm512_set1_epi32(-x.sums[m + t]);
+    }
   }
   const int8_t* values = x.values + m * x.stride;
   for (size_t line = 0; line < num_lines; ++line) {
     __m512i packed[kVectors];
 #pragma GCC unroll 8
-    for (size_t v = 0; v < kVectors; ++v) packed[v] = LoadLine(lines[v] + line * kLineBytes);
+    for (size_t v = 0; v < kVectors; ++v) {
+      packed[v] = LoadLine(lines[v] + line * kLineBytes);
+    }
 #pragma GCC unroll 4
     for (size_t j = 0; j < 4; ++j) {
       __m512i codes[kVectors];
@@ -128,10 +135,10 @@ inline void TernaryTiles(const TernaryMatrix& w, const Int8Rows& x, size_t m, co
   StoreVectors(w, x, m, tiles, sums, out, out_stride);
 }
 
-// As TernaryTiles, for the head: a byte a weight, two planes of bytes for the activations.
+// The same for the head: a byte a weight, two planes of bytes for the activations.
 template <size_t kTokens, size_t kTiles>
-inline void Int8Tiles(const Int8Matrix& w, const WideRows& x, size_t m, const size_t* tiles, float* out,
-                      size_t out_stride) {
+inline void MultiplyTiles(const Int8Matrix& w, const WideRows& x, size_t m, const size_t* tiles,
+                          float* out, size_t out_stride) {
   constexpr size_t kVectors = kTiles * kGroups;
   const size_t plane = x.stride / 2;
   const uint8_t* weights[kVectors];
@@ -150,7 +157,9 @@ inline void Int8Tiles(const Int8Matrix& w, const WideRows& x, size_t m, const si
   for (size_t k = 0; k < plane; k += 4) {
     __m512i line[kVectors];
 #pragma GCC unroll 8
-    for (size_t v = 0; v < kVectors; ++v) line[v] = LoadLine(weights[v] + k * kTileRows);
+    for (size_t v = 0; v < kVectors; ++v) {
+      line[v] = LoadLine(weights[v] + k * kTileRows);
+    }
 #pragma GCC unroll 6
     for (size_t t = 0; t < kTokens; ++t) {
       const __m512i four_low = BroadcastFour(values + t * x.stride + k);
@@ -174,54 +183,45 @@ inline void Int8Tiles(const Int8Matrix& w, const WideRows& x, size_t m, const si
 }
 
 // Tokens [m, m + kTokens) × tiles [begin, end): kTiles streams, each its own stretch of the range.
-template <size_t kTokens, size_t kTiles>
-void TernaryTokens(const TernaryMatrix& w, const Int8Rows& x, size_t m, size_t begin, size_t end,
-                   float* out, size_t out_stride) {
+template <class Matrix, class Rows, size_t kTokens, size_t kTiles>
+void MultiplyTokens(const Matrix& w, const Rows& x, size_t m, size_t begin, size_t end, float* out,
+                    size_t out_stride) {
   const size_t stretch = (end - begin) / kTiles;
   for (size_t i = 0; i < stretch; ++i) {
     size_t tiles[kTiles];
-#pragma GCC unroll 12
-    for (size_t tile = 0; tile < kTiles; ++tile) tiles[tile] = begin + tile * stretch + i;
-    TernaryTiles<kTokens, kTiles>(w, x, m, tiles, out, out_stride);
+    for (size_t tile = 0; tile < kTiles; ++tile) {
+      tiles[tile] = begin + tile * stretch + i;
+    }
+    MultiplyTiles<kTokens, kTiles>(w, x, m, tiles, out, out_stride);
   }
   for (size_t tile = begin + stretch * kTiles; tile < end; ++tile) {
-    TernaryTiles<kTokens, 1>(w, x, m, &tile, out, out_stride);
+    MultiplyTiles<kTokens, 1>(w, x, m, &tile, out, out_stride);
   }
 }
 
 template <size_t kTokens, size_t kTiles>
-void Int8Tokens(const Int8Matrix& w, const WideRows& x, size_t m, size_t begin, size_t end, float* out,
-                size_t out_stride) {
-  const size_t stretch = (end - begin) / kTiles;
-  for (size_t i = 0; i < stretch; ++i) {
-    size_t tiles[kTiles];
-#pragma GCC unroll 12
-    for (size_t tile = 0; tile < kTiles; ++tile) tiles[tile] = begin + tile * stretch + i;
-    Int8Tiles<kTokens, kTiles>(w, x, m, tiles, out, out_stride);
-  }
-  for (size_t tile = begin + stretch * kTiles; tile < end; ++tile) {
-    Int8Tiles<kTokens, 1>(w, x, m, &tile, out, out_stride);
-  }
-}
+constexpr auto kTernary = MultiplyTokens<TernaryMatrix, Int8Rows, kTokens, kTiles>;
+template <size_t kTokens, size_t kTiles>
+constexpr auto kInt8 = MultiplyTokens<Int8Matrix, WideRows, kTokens, kTiles>;
 
-// Indexed by the number of tokens - 1. Tokens × tiles × groups accumulators, at most 24 of 32 registers.
-constexpr decltype(&TernaryTokens<1, 1>) kTernaryTokens[] = {
-    TernaryTokens<1, 2>,  TernaryTokens<2, 2>,  TernaryTokens<3, 2>, TernaryTokens<4, 2>,
-    TernaryTokens<5, 1>,  TernaryTokens<6, 1>,  TernaryTokens<7, 1>, TernaryTokens<8, 1>,
-    TernaryTokens<9, 1>,  TernaryTokens<10, 1>, TernaryTokens<11, 1>, TernaryTokens<12, 1>,
+// For 1, 2, 3 ... tokens. Accumulators, at most 24 of 32 registers: two a token and tile, twice as
+// many for the head.
+constexpr decltype(kTernary<1, 1>) kTernaryTokens[] = {
+    kTernary<1, 2>, kTernary<2, 2>,  kTernary<3, 2>,  kTernary<4, 2>,
+    kTernary<5, 1>, kTernary<6, 1>,  kTernary<7, 1>,  kTernary<8, 1>,
+    kTernary<9, 1>, kTernary<10, 1>, kTernary<11, 1>, kTernary<12, 1>,
 };
-constexpr decltype(&Int8Tokens<1, 1>) kInt8Tokens[] = {
-    Int8Tokens<1, 2>, Int8Tokens<2, 2>, Int8Tokens<3, 2>,
-    Int8Tokens<4, 1>, Int8Tokens<5, 1>, Int8Tokens<6, 1>,
+constexpr decltype(kInt8<1, 1>) kInt8Tokens[] = {
+    kInt8<1, 2>, kInt8<2, 2>, kInt8<3, 2>, kInt8<4, 1>, kInt8<5, 1>, kInt8<6, 1>,
 };
 
 // Tiles to pass through all tokens before the next ones come: they stay in L1 and L2 meanwhile.
 constexpr size_t kPanelTiles = 4;
 
-// Splits the tokens into blocks of nearly equal size, at most as many as there are `functions`.
+// functions[i] takes i + 1 tokens: they are split into blocks of nearly equal size.
 template <class Function, size_t kMaxTokens, class Matrix, class Rows>
-inline void Gemm(const Function (&functions)[kMaxTokens], const Matrix& w, const Rows& x, size_t begin,
-                 size_t end, float* out, size_t out_stride) {
+inline void Gemm(const Function (&functions)[kMaxTokens], const Matrix& w, const Rows& x,
+                 size_t begin, size_t end, float* out, size_t out_stride) {
   const size_t num_blocks = (x.num_rows + kMaxTokens - 1) / kMaxTokens;
   const size_t step = num_blocks > 1 ? kPanelTiles : end - begin;
   for (size_t tile = begin; tile < end; tile += step) {
@@ -239,25 +239,24 @@ void TernaryGemm(const TernaryMatrix* w, const Int8Rows* x, size_t tile_begin, s
   Gemm(kTernaryTokens, *w, *x, tile_begin, tile_end, out, out_stride);
 }
 
-void Int8Gemm(const Int8Matrix* w, const WideRows* x, size_t tile_begin, size_t tile_end, float* out,
-              size_t out_stride) {
+void Int8Gemm(const Int8Matrix* w, const WideRows* x, size_t tile_begin, size_t tile_end,
+              float* out, size_t out_stride) {
   Gemm(kInt8Tokens, *w, *x, tile_begin, tile_end, out, out_stride);
 }
 
 void WideQuantize(const float* x, size_t cols, uint8_t* values, float* scale, int32_t* sum) {
-  const float limit = static_cast<float>(HeadLimit(cols));
+  const auto limit = static_cast<float>(HeadLimit(cols));
   const float a = LargestMagnitude(x, cols);
   const Floats s = Broadcast(limit / a);
   const size_t plane = RoundUp(cols, kColumnAlign);
-  int8_t* low = reinterpret_cast<int8_t*>(values);
+  auto* low = reinterpret_cast<int8_t*>(values);
   int8_t* high = low + plane;
   Words total = BroadcastWord(0);
   ForLanes(cols, [&](size_t k, auto part) {
     const Floats scaled = RoundHalfEven(Mul(Load(x + k, part), s));
     const Words q = ToWords(Clip(scaled, Broadcast(-limit), Broadcast(limit)));
-    const Words upper = ShiftRightSigned<7>(Add(q, BroadcastWord(64)));
-    StoreBytes(Sub(q, ShiftLeft<7>(upper)), low + k);
-    StoreBytes(upper, high + k);
+    StoreBytes(And(q, BroadcastWord(127)), low + k);
+    StoreBytes(ShiftRightSigned<7>(q), high + k);
     total = Merge(Add(total, q), total, part);
   });
   memset(low + cols, 0, plane - cols);

@@ -29,14 +29,18 @@ struct Registers {
 
 Registers Cpuid(uint32_t leaf, uint32_t subleaf) {
   Registers r;
-  if (__get_cpuid_count(leaf, subleaf, &r.eax, &r.ebx, &r.ecx, &r.edx) == 0) return {};
+  if (__get_cpuid_count(leaf, subleaf, &r.eax, &r.ebx, &r.ecx, &r.edx) == 0) {
+    return {};
+  }
   return r;
 }
 
 // Which register state the OS saves: bits of XCR0.
 uint64_t EnabledState() {
+  // NOLINTBEGIN(misc-const-correctness): the instruction writes them
   uint32_t low = 0;
   uint32_t high = 0;
+  // NOLINTEND(misc-const-correctness)
   __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   return uint64_t{high} << 32 | low;
 }
@@ -56,7 +60,9 @@ uint32_t Detect() {
 
   uint32_t features = 0;
   const auto offer = [&features](bool has, uint32_t feature) {
-    if (has) features |= feature;
+    if (has) {
+      features |= feature;
+    }
   };
   offer(HasAll(seven.ebx, Bit(8)), kBmi2);
   if (HasAll(state, kYmmState) && HasAll(one.ecx, Bit(28))) {
@@ -84,7 +90,9 @@ uint32_t DetectCpuFeatures() {
 std::vector<std::string> FeatureNames(uint32_t features) {
   std::vector<std::string> names;
   for (const NamedFeature& feature : kNames) {
-    if ((features & feature.bit) != 0) names.emplace_back(feature.name);
+    if ((features & feature.bit) != 0) {
+      names.emplace_back(feature.name);
+    }
   }
   return names;
 }

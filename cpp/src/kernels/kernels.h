@@ -1,14 +1,16 @@
 // The contract of a kernel set: what each function must compute is stated here and nowhere else.
 //
-// `reference.cc` is the meaning: every other set must give the same bits for the same input. That is
-// possible because ternary × int8 sums are integers, exact in any order, and because every float
+// `reference.cc` is the meaning: every other set must give the same bits for the same input. That
+// is possible because ternary × int8 sums are integers, exact in any order, and because every float
 // reduction has one fixed shape:
 //
-//   16 virtual lanes; element i belongs to lane i % 16; each lane runs over its elements in ascending
-//   order with fused multiply-add (or +, max); then lanes are joined by the tree
+//   16 virtual lanes; element i belongs to lane i % 16; each lane runs over its elements in
+//   ascending order with fused multiply-add (or +, max), from 0; then the lanes join as a tree:
 //   l[i] = l[i] + l[i + 8] (i < 8), then + l[i + 4] (i < 4), then + l[i + 2], then l[0] + l[1].
-//   Elements past the end count as absent: a lane without elements holds 0.
+//   A lane without elements holds 0. Of attention's scores the largest begins at -infinity.
 //
+// max(a, b) is a > b ? a : b and min(a, b) is a < b ? a : b, and clip(x, low, high) is
+// max(min(x, high), low), so that NaN has one meaning too; which NaN comes out is left open.
 // Everything else is one IEEE operation per element, in the order written here, never contracted.
 // A kernel set is one file. It includes C-level headers only and defines one symbol, its table, so
 // that no instruction of one CPU leaks into another's program (cpp/tools/check_symbols.py).
@@ -19,7 +21,7 @@
 
 namespace tercet {
 
-// Tokens per block of the KV cache, and lanes of a reduction: one block's keys fill one set of lanes.
+// Tokens per block of the KV cache, and lanes of a reduction: a block's keys fill the lanes.
 inline constexpr size_t kBlockSize = 16;
 
 // Rows of a packed matrix come in tiles of 32; a matrix is padded with rows of zero weights.
@@ -35,17 +37,18 @@ constexpr size_t RoundUp(size_t n, size_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
 }
 
-// Instruction sets a kernel set may require, as bits. A set is offered only if CPU *and* OS have all.
+// Instruction sets a kernel set may require, as bits. It is offered only if CPU *and* OS have all.
 enum CpuFeature : uint32_t {
-  kAvx2 = 1u << 0,        // AVX2, with OS support for 256-bit state
+  kAvx2 = 1u << 0,  // AVX2, with OS support for 256-bit state
   kFma = 1u << 1,
   kF16c = 1u << 2,
   kBmi2 = 1u << 3,
-  kAvx512 = 1u << 4,      // F, BW, DQ, VL, with OS support for 512-bit state
+  kAvx512 = 1u << 4,  // F, BW, DQ, VL, with OS support for 512-bit state
   kAvx512Vnni = 1u << 5,
 };
 
-// A ternary matrix [rows, cols] as a kernel set packed it. weight(n, k) = (code(n, k) - 1) * row_scales[n].
+// A ternary matrix [rows, cols] as a kernel set packed it:
+// weight(n, k) = (code(n, k) - 1) * row_scales[n].
 struct TernaryMatrix {
   const uint8_t* packed;
   const float* row_scales;  // [RoundUp(rows, kTileRows)]
@@ -53,13 +56,14 @@ struct TernaryMatrix {
   size_t cols;
 };
 
-// Activations of `num_rows` tokens, quantised to int8 per token: x(m, k) ≈ values[m * stride + k] * scales[m].
+// Activations of `num_rows` tokens, quantised to int8 per token:
+// x(m, k) ≈ values[m * stride + k] * scales[m].
 struct Int8Rows {
-  const int8_t* values;   // [num_rows][stride], zero from cols to stride
-  const float* scales;    // [num_rows]
-  const int32_t* sums;    // [num_rows], sum of the row's values
+  const int8_t* values;  // [num_rows][stride], zero from cols to stride
+  const float* scales;   // [num_rows]
+  const int32_t* sums;   // [num_rows], sum of the row's values
   size_t num_rows;
-  size_t stride;          // RoundUp(cols, kColumnAlign)
+  size_t stride;  // RoundUp(cols, kColumnAlign)
 };
 
 // An int8 matrix [rows, cols] (the head) as a kernel set packed it.
@@ -70,29 +74,30 @@ struct Int8Matrix {
   size_t cols;
 };
 
-// Activations for an Int8Matrix, quantised per token to integers of magnitude <= HeadLimit(cols), in
-// whatever form the kernel set likes within 2 bytes a value.
+// Activations for an Int8Matrix, quantised per token to integers of magnitude <= HeadLimit(cols),
+// in whatever form the kernel set likes within 2 bytes a value.
 struct WideRows {
   const uint8_t* values;  // [num_rows][stride]
   const float* scales;    // [num_rows]
   const int32_t* sums;    // [num_rows]
   size_t num_rows;
-  size_t stride;          // in bytes: 2 * RoundUp(cols, kColumnAlign)
+  size_t stride;  // in bytes: 2 * RoundUp(cols, kColumnAlign)
 };
 
-// The largest magnitude of a WideRows value: the sum of cols products with |weight| <= 127 then fits
-// int32, so it is exact on every instruction set. About 13 bits for 2,560 columns.
+// The largest magnitude of a WideRows value: the sum of cols products with |weight| <= 127 then
+// fits int32, so it is exact on every instruction set. About 13 bits for 2,560 columns.
 constexpr int32_t HeadLimit(size_t cols) {
   const size_t limit = 2147483647u / (127u * (cols == 0 ? 1 : cols));
   return limit > 8191 ? 8191 : static_cast<int32_t>(limit);
 }
 
-// One query position, one KV head: the queries of all heads that share it, against every key so far.
+// One query position, one KV head: the queries of all heads that share it, against all keys so far.
+// Key block b is at cache + block_table[b] * block_stride + key_offset.
 struct AttentionTask {
   const float* queries;        // [group][head_dim], not yet scaled
   size_t group;                // query heads that share this KV head, >= 1
   size_t head_dim;             // multiple of 16
-  const uint16_t* cache;       // bfloat16; key block b is at cache + block_table[b] * block_stride + key_offset
+  const uint16_t* cache;       // bfloat16
   const int32_t* block_table;  // [ceil(num_keys / kBlockSize)]
   size_t block_stride;         // in elements
   size_t key_offset;           // keys of a block: [head_dim][kBlockSize], a column per token
@@ -111,19 +116,21 @@ struct DrawKey {
 };
 
 struct Kernels {
-  const char* name;      // also what TERCET_KERNELS selects
-  uint32_t required;     // CpuFeature bits
+  const char* name;   // also what TERCET_KERNELS selects
+  uint32_t required;  // CpuFeature bits
 
   // ---- Ternary matrices ----
 
   // Bytes of a packed [rows, cols] matrix; a multiple of kByteAlign, proportional to its tiles.
   size_t (*ternary_bytes)(size_t rows, size_t cols);
 
-  // Packs tile number `tile` of a matrix: codes[kTileRows][cols], a byte each, 0, 1 or 2 (rows past the
-  // matrix's end are given as 1). `packed` is the whole matrix's memory.
-  void (*ternary_pack)(const uint8_t* codes, size_t rows, size_t cols, size_t tile, uint8_t* packed);
+  // Packs tile number `tile` of a matrix: codes[kTileRows][cols], a byte each, 0, 1 or 2 (rows past
+  // the matrix's end are given as 1). `packed` is the whole matrix's memory.
+  void (*ternary_pack)(const uint8_t* codes, size_t rows, size_t cols, size_t tile,
+                       uint8_t* packed);
 
-  // out[m * out_stride + n] = float(sum over k of values[m][k] * (code(n, k) - 1)) * (scales[m] * row_scales[n])
+  // out[m * out_stride + n] =
+  //   float(sum over k of values[m][k] * (code(n, k) - 1)) * (scales[m] * row_scales[n])
   // for every token m and every row n < rows of tiles [tile_begin, tile_end).
   void (*ternary_gemm)(const TernaryMatrix*, const Int8Rows*, size_t tile_begin, size_t tile_end,
                        float* out, size_t out_stride);
@@ -132,33 +139,35 @@ struct Kernels {
 
   size_t (*int8_bytes)(size_t rows, size_t cols);
 
-  // Quantises and packs tile number `tile`: rows [tile * 32, min(rows, tile * 32 + 32)) of a bfloat16 table
-  // whose row r begins at table + r * table_stride (elements). Per row: a = max |w|;
-  // scale = a / 127 (1 if a is 0); q = round_half_even(w * (127 / a)), 0 if a is 0. Writes row_scales.
-  void (*int8_pack)(const uint16_t* table, size_t table_stride, size_t rows, size_t cols, size_t tile,
-                    uint8_t* packed, float* row_scales);
+  // Quantises and packs tile number `tile`: rows [tile * 32, min(rows, tile * 32 + 32)) of a
+  // bfloat16 table whose row r begins at table + r * table_stride (elements). Per row: a = max |w|;
+  // scale = a / 127 (1 if a is 0); q = clip(round_half_even(w * (127 / a)), -127, 127), 0 if a
+  // is 0. Writes row_scales, 1 for rows past the end.
+  void (*int8_pack)(const uint16_t* table, size_t table_stride, size_t rows, size_t cols,
+                    size_t tile, uint8_t* packed, float* row_scales);
 
   // One row of WideRows: a = max(max |x|, 1e-5f), L = float(HeadLimit(cols)), s = L / a,
   // q = clip(round_half_even(x * s), -L, L); scale = a / L; sum = sum of q.
   void (*wide_quantize)(const float* x, size_t cols, uint8_t* values, float* scale, int32_t* sum);
 
   // out[m * out_stride + n] = float(sum over k of q(m, k) * w(n, k)) * (scales[m] * row_scales[n]).
-  void (*int8_gemm)(const Int8Matrix*, const WideRows*, size_t tile_begin, size_t tile_end, float* out,
-                    size_t out_stride);
+  void (*int8_gemm)(const Int8Matrix*, const WideRows*, size_t tile_begin, size_t tile_end,
+                    float* out, size_t out_stride);
 
   // out[m * out_stride + n] = sum of x(m, k) * float(table(n, k)) in the fixed shape, for rows
   // [row_begin, row_end) of an unpacked bfloat16 table.
-  void (*bf16_gemm)(const uint16_t* table, size_t table_stride, size_t cols, size_t row_begin, size_t row_end,
-                    const float* x, size_t num_rows, size_t x_stride, float* out, size_t out_stride);
+  void (*bf16_gemm)(const uint16_t* table, size_t table_stride, size_t cols, size_t row_begin,
+                    size_t row_end, const float* x, size_t num_rows, size_t x_stride, float* out,
+                    size_t out_stride);
 
   // ---- Rows of floats ----
 
-  // r = 1 / sqrt(sum(x * x) / float(n) + eps), sum in the fixed shape; out[i] = (x[i] * r) * weight[i].
-  // `out` may be `x`.
+  // out[i] = (x[i] * r) * weight[i] with r = 1 / sqrt(sum(x * x) / float(n) + eps), the sum in the
+  // fixed shape. `out` may be `x`.
   void (*rms_norm)(const float* x, const float* weight, size_t n, float eps, float* out);
 
-  // a = max(max |x|, 1e-5f), s = 127 / a, q = clip(round_half_even(x * s), -128, 127); scale = a / 127;
-  // sum = sum of q. Values from n to RoundUp(n, kColumnAlign) are set to 0.
+  // a = max(max |x|, 1e-5f), s = 127 / a, q = clip(round_half_even(x * s), -128, 127);
+  // scale = a / 127; sum = sum of q. Values from n to RoundUp(n, kColumnAlign) are set to 0.
   void (*quantize)(const float* x, size_t n, int8_t* values, float* scale, int32_t* sum);
 
   // gate[i] = (max(gate[i], 0) * max(gate[i], 0)) * up[i]
@@ -177,13 +186,13 @@ struct Kernels {
 
   // Writes one token's key and value (head_dim floats each) into its block, rounded half-even to
   // bfloat16: key[d * kBlockSize + offset], value[offset * head_dim + d], with NaN kept NaN.
-  void (*store_kv)(const float* key, const float* value, size_t head_dim, size_t offset, uint16_t* key_block,
-                   uint16_t* value_block);
+  void (*store_kv)(const float* key, const float* value, size_t head_dim, size_t offset,
+                   uint16_t* key_block, uint16_t* value_block);
 
   // For each head h of the group, over keys j < num_keys:
-  //   s(j) = dot(j) * scale, where dot(j) runs over d ascending: dot = fma(q[d], float(k_j[d]), dot), from 0
+  //   s(j) = dot * scale, where dot = fma(q[d], float(k_j[d]), dot) over d ascending, from 0
   //   m = max over j of s(j);  p(j) = Exp(s(j) - m);  l = sum of p in the fixed shape
-  //   out[d] = acc(d) / l, where acc(d) runs over j ascending: acc = fma(p(j), float(v_j[d]), acc), from 0
+  //   out[d] = acc / l, where acc = fma(p(j), float(v_j[d]), acc) over j ascending, from 0
   void (*attention)(const AttentionTask*);
 
   // ---- Logits ----
@@ -194,14 +203,15 @@ struct Kernels {
   // Sum of Exp((x[i] - shift) * scale) in the fixed shape.
   float (*sum_exp)(const float* x, size_t n, float shift, float scale);
 
-  // The index i with x[i] >= threshold that has the largest x[i] * scale + Gumbel(key, i), the lowest of
-  // equals; the argmax of x if none does. Gumbel(key, i) = -Log(-Log(u)), u = (float(r >> 9) + 0.5f) * 2^-23,
-  // r = word i % 4 of Philox4x32-10 (Salmon et al., SC'11) with counter (i / 4, position, choice, 0) and key
-  // (low, high half of the seed).
+  // The index i with x[i] >= threshold that has the largest x[i] * scale + Gumbel(key, i), the
+  // lowest of equals; the argmax of x if there is none with a score above -infinity.
+  // Gumbel(key, i) = -Log(-Log(u)), u = (float(r >> 9) + 0.5f) * 2^-23, where r is word i % 4 of
+  // Philox4x32-10 (Salmon et al., SC'11) with counter (i / 4, position, choice, 0) and key (low,
+  // high half of the seed).
   size_t (*gumbel_argmax)(const float* x, size_t n, float scale, float threshold, const DrawKey*);
 };
 
-// Exp and Log are polynomials of our own over the same operations on every instruction set (lanes.h says
-// which): Exp(0) = 1, Exp of anything below -87 is 0; relative error below 2e-7 where used.
+// Exp, Log and Philox are defined in reference_math.h. Exp(0) = 1, Exp of anything below -87 is 0;
+// the relative error of Exp and Log is below 2e-7 where they are used.
 
 }  // namespace tercet

@@ -63,7 +63,9 @@ inline __m256 WidenBf16(const uint16_t* from) {
   const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
 }
-inline Floats LoadBf16(const uint16_t* from, All = {}) { return {WidenBf16(from), WidenBf16(from + 8)}; }
+inline Floats LoadBf16(const uint16_t* from, All = {}) {
+  return {WidenBf16(from), WidenBf16(from + 8)};
+}
 inline Floats LoadBf16(const uint16_t* from, First part) {
   uint16_t padded[16] = {};
   memcpy(padded, from, part.count * sizeof *from);
@@ -82,8 +84,9 @@ inline void StoreHalves(Words x, uint16_t* to) {
 }
 inline void StoreBytes(Words x, int8_t* to) {
   const __m256i halves = _mm256_and_si256(PackedHalves(x), _mm256_set1_epi16(0xFF));
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(to),
-                   _mm_packus_epi16(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1)));
+  _mm_storeu_si128(
+      reinterpret_cast<__m128i*>(to),
+      _mm_packus_epi16(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1)));
 }
 
 // Floats, one IEEE operation each. Max is a > b ? a : b, Min a < b ? a : b.
@@ -166,7 +169,7 @@ inline void MulWideHalf(__m256i a, __m256i factor, __m256i& low, __m256i& high) 
 // The 64-bit product of each word with `b`.
 inline WidePair MulWide(Words a, uint32_t b) {
   const __m256i factor = _mm256_set1_epi64x(b);
-  WidePair product;
+  WidePair product{};
   MulWideHalf(a.low, factor, product.low.low, product.high.low);
   MulWideHalf(a.high, factor, product.low.high, product.high.high);
   return product;
@@ -189,15 +192,19 @@ inline void Transpose4(Words (&x)[4]) {
 }
 // 0, 1, ... 15, and the order of counters which makes Transpose4's outputs consecutive.
 inline Words LaneNumbers() {
-  return {_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_setr_epi32(8, 9, 10, 11, 12, 13, 14, 15)};
+  return {_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7),
+          _mm256_setr_epi32(8, 9, 10, 11, 12, 13, 14, 15)};
 }
 inline Words LaneNumbersTransposed() {
-  return {_mm256_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13), _mm256_setr_epi32(2, 6, 10, 14, 3, 7, 11, 15)};
+  return {_mm256_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13),
+          _mm256_setr_epi32(2, 6, 10, 14, 3, 7, 11, 15)};
 }
 
 // Between the two.
 inline Words BitsOf(Floats a) { return {_mm256_castps_si256(a.low), _mm256_castps_si256(a.high)}; }
-inline Floats FloatsOf(Words a) { return {_mm256_castsi256_ps(a.low), _mm256_castsi256_ps(a.high)}; }
+inline Floats FloatsOf(Words a) {
+  return {_mm256_castsi256_ps(a.low), _mm256_castsi256_ps(a.high)};
+}
 inline Floats ToFloats(Words a) { return {_mm256_cvtepi32_ps(a.low), _mm256_cvtepi32_ps(a.high)}; }
 inline Words ToWords(Floats integers) {
   return {_mm256_cvtps_epi32(integers.low), _mm256_cvtps_epi32(integers.high)};
@@ -245,7 +252,8 @@ inline float MaxOf(Floats x) {
 }
 inline int32_t SumOf(Words x) {
   const __m256i half = _mm256_add_epi32(x.low, x.high);
-  const __m128i quarter = _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+  const __m128i quarter =
+      _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
   const __m128i pair = _mm_add_epi32(quarter, _mm_shuffle_epi32(quarter, 0xEE));
   return _mm_cvtsi128_si32(_mm_add_epi32(pair, _mm_shuffle_epi32(pair, 0x55)));
 }

@@ -41,9 +41,13 @@ inline Mask MaskOf(First part) { return {static_cast<__mmask16>((1u << part.coun
 
 // Memory. Lanes that do not exist are loaded as 0 and not stored.
 inline Floats Load(const float* from, All = {}) { return {_mm512_loadu_ps(from)}; }
-inline Floats Load(const float* from, First part) { return {_mm512_maskz_loadu_ps(MaskOf(part).v, from)}; }
+inline Floats Load(const float* from, First part) {
+  return {_mm512_maskz_loadu_ps(MaskOf(part).v, from)};
+}
 inline void Store(Floats x, float* to, All = {}) { _mm512_storeu_ps(to, x.v); }
-inline void Store(Floats x, float* to, First part) { _mm512_mask_storeu_ps(to, MaskOf(part).v, x.v); }
+inline void Store(Floats x, float* to, First part) {
+  _mm512_mask_storeu_ps(to, MaskOf(part).v, x.v);
+}
 
 inline Floats WidenBf16(__m256i halves) {
   return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16))};
@@ -143,8 +147,12 @@ inline Mask Less(Floats a, Floats b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP
 inline Mask GreaterEqual(Floats a, Floats b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ)}; }
 inline Mask Equal(Floats a, Floats b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ)}; }
 inline Mask IsNan(Floats a) { return {_mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q)}; }
-inline Floats Select(Mask m, Floats yes, Floats no) { return {_mm512_mask_blend_ps(m.v, no.v, yes.v)}; }
-inline Words Select(Mask m, Words yes, Words no) { return {_mm512_mask_blend_epi32(m.v, no.v, yes.v)}; }
+inline Floats Select(Mask m, Floats yes, Floats no) {
+  return {_mm512_mask_blend_ps(m.v, no.v, yes.v)};
+}
+inline Words Select(Mask m, Words yes, Words no) {
+  return {_mm512_mask_blend_epi32(m.v, no.v, yes.v)};
+}
 inline uint32_t Bits(Mask m) { return m.v; }
 
 // Joins the lanes as the contract's tree.

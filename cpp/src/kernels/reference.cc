@@ -1,5 +1,5 @@
-// The meaning of every kernel, in the order of the contract's formulas. Plain loops for the baseline
-// CPU: it is what the other sets are tested against, and what runs where none of them can.
+// The meaning of every kernel, in the order of the contract's formulas. Plain loops for the
+// baseline CPU: it is what the other sets are tested against, and what runs where none of them can.
 //
 // Ternary codes are kept four to a byte, row by row; int8 weights a byte each, row by row.
 #include <math.h>
@@ -28,7 +28,9 @@ float Widen(uint16_t bfloat16) { return FloatOf(static_cast<uint32_t>(bfloat16) 
 
 uint16_t Narrow(float value) {
   const uint32_t bits = BitsOf(value);
-  if (value != value) return static_cast<uint16_t>((bits >> 16) | 0x40u);
+  if (value != value) {
+    return static_cast<uint16_t>((bits >> 16) | 0x40u);
+  }
   return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
@@ -40,7 +42,9 @@ struct Lanes {
     float l[kLanes];
     memcpy(l, of, sizeof l);
     for (size_t half = kLanes / 2; half > 0; half /= 2) {
-      for (size_t i = 0; i < half; ++i) l[i] = l[i] + l[i + half];
+      for (size_t i = 0; i < half; ++i) {
+        l[i] = l[i] + l[i + half];
+      }
     }
     return l[0];
   }
@@ -49,7 +53,9 @@ struct Lanes {
     float l[kLanes];
     memcpy(l, of, sizeof l);
     for (size_t half = kLanes / 2; half > 0; half /= 2) {
-      for (size_t i = 0; i < half; ++i) l[i] = Max(l[i], l[i + half]);
+      for (size_t i = 0; i < half; ++i) {
+        l[i] = Max(l[i], l[i + half]);
+      }
     }
     return l[0];
   }
@@ -79,7 +85,8 @@ void TernaryPack(const uint8_t* codes, size_t, size_t cols, size_t tile, uint8_t
     for (size_t k = 0; k < cols; ++k) {
       uint8_t& byte = out[n * row_bytes + k / 4];
       const unsigned shift = 2 * (k % 4);
-      byte = static_cast<uint8_t>((byte & ~(3u << shift)) | (unsigned{codes[n * cols + k]} << shift));
+      byte =
+          static_cast<uint8_t>((byte & ~(3u << shift)) | (unsigned{codes[n * cols + k]} << shift));
     }
   }
 }
@@ -113,14 +120,18 @@ void Int8Pack(const uint16_t* table, size_t table_stride, size_t rows, size_t co
   memset(packed + tile * kTileRows * row_bytes, 0, kTileRows * row_bytes);
   for (size_t n = tile * kTileRows; n < (tile + 1) * kTileRows; ++n) {
     row_scales[n] = 1.0f;
-    if (n >= rows) continue;
+    if (n >= rows) {
+      continue;
+    }
     const uint16_t* row = table + n * table_stride;
     Lanes largest;
     for (size_t k = 0; k < cols; ++k) {
       largest.of[k % kLanes] = Max(largest.of[k % kLanes], fabsf(Widen(row[k])));
     }
     const float a = largest.Largest();
-    if (a == 0.0f) continue;
+    if (a == 0.0f) {
+      continue;
+    }
     const float inverse = 127.0f / a;
     for (size_t k = 0; k < cols; ++k) {
       const float q = Clip(nearbyintf(Widen(row[k]) * inverse), -127.0f, 127.0f);
@@ -131,10 +142,10 @@ void Int8Pack(const uint16_t* table, size_t table_stride, size_t rows, size_t co
 }
 
 void WideQuantize(const float* x, size_t cols, uint8_t* values, float* scale, int32_t* sum) {
-  const float limit = static_cast<float>(HeadLimit(cols));
+  const auto limit = static_cast<float>(HeadLimit(cols));
   const float a = LargestMagnitude(x, cols);
   const float s = limit / a;
-  int16_t* out = reinterpret_cast<int16_t*>(values);
+  auto* out = reinterpret_cast<int16_t*>(values);
   memset(out, 0, RoundUp(cols, kColumnAlign) * sizeof *out);
   *sum = 0;
   for (size_t k = 0; k < cols; ++k) {
@@ -144,23 +155,26 @@ void WideQuantize(const float* x, size_t cols, uint8_t* values, float* scale, in
   *scale = a / limit;
 }
 
-void Int8Gemm(const Int8Matrix* w, const WideRows* x, size_t tile_begin, size_t tile_end, float* out,
-              size_t out_stride) {
+void Int8Gemm(const Int8Matrix* w, const WideRows* x, size_t tile_begin, size_t tile_end,
+              float* out, size_t out_stride) {
   const size_t row_bytes = RoundUp(w->cols, kColumnAlign);
   const size_t end = tile_end * kTileRows < w->rows ? tile_end * kTileRows : w->rows;
   for (size_t n = tile_begin * kTileRows; n < end; ++n) {
-    const int8_t* row = reinterpret_cast<const int8_t*>(w->packed) + n * row_bytes;
+    const auto* row = reinterpret_cast<const int8_t*>(w->packed) + n * row_bytes;
     for (size_t m = 0; m < x->num_rows; ++m) {
-      const int16_t* values = reinterpret_cast<const int16_t*>(x->values + m * x->stride);
+      const auto* values = reinterpret_cast<const int16_t*>(x->values + m * x->stride);
       int32_t sum = 0;
-      for (size_t k = 0; k < w->cols; ++k) sum += values[k] * row[k];
+      for (size_t k = 0; k < w->cols; ++k) {
+        sum += values[k] * row[k];
+      }
       out[m * out_stride + n] = static_cast<float>(sum) * (x->scales[m] * w->row_scales[n]);
     }
   }
 }
 
-void Bf16Gemm(const uint16_t* table, size_t table_stride, size_t cols, size_t row_begin, size_t row_end,
-              const float* x, size_t num_rows, size_t x_stride, float* out, size_t out_stride) {
+void Bf16Gemm(const uint16_t* table, size_t table_stride, size_t cols, size_t row_begin,
+              size_t row_end, const float* x, size_t num_rows, size_t x_stride, float* out,
+              size_t out_stride) {
   for (size_t n = row_begin; n < row_end; ++n) {
     for (size_t m = 0; m < num_rows; ++m) {
       Lanes sum;
@@ -177,9 +191,13 @@ void Bf16Gemm(const uint16_t* table, size_t table_stride, size_t cols, size_t ro
 
 void RmsNorm(const float* x, const float* weight, size_t n, float eps, float* out) {
   Lanes squares;
-  for (size_t i = 0; i < n; ++i) squares.of[i % kLanes] = fmaf(x[i], x[i], squares.of[i % kLanes]);
+  for (size_t i = 0; i < n; ++i) {
+    squares.of[i % kLanes] = fmaf(x[i], x[i], squares.of[i % kLanes]);
+  }
   const float r = 1.0f / sqrtf(squares.Sum() / static_cast<float>(n) + eps);
-  for (size_t i = 0; i < n; ++i) out[i] = (x[i] * r) * weight[i];
+  for (size_t i = 0; i < n; ++i) {
+    out[i] = (x[i] * r) * weight[i];
+  }
 }
 
 void Quantize(const float* x, size_t n, int8_t* values, float* scale, int32_t* sum) {
@@ -202,11 +220,15 @@ void Relu2Mul(float* gate, const float* up, size_t n) {
 }
 
 void Add(float* x, const float* y, size_t n) {
-  for (size_t i = 0; i < n; ++i) x[i] = x[i] + y[i];
+  for (size_t i = 0; i < n; ++i) {
+    x[i] = x[i] + y[i];
+  }
 }
 
 void WidenRow(const uint16_t* row, size_t n, float* out) {
-  for (size_t i = 0; i < n; ++i) out[i] = Widen(row[i]);
+  for (size_t i = 0; i < n; ++i) {
+    out[i] = Widen(row[i]);
+  }
 }
 
 void Rope(float* x, const float* cos, const float* sin, size_t head_dim) {
@@ -219,8 +241,8 @@ void Rope(float* x, const float* cos, const float* sin, size_t head_dim) {
   }
 }
 
-void StoreKv(const float* key, const float* value, size_t head_dim, size_t offset, uint16_t* key_block,
-             uint16_t* value_block) {
+void StoreKv(const float* key, const float* value, size_t head_dim, size_t offset,
+             uint16_t* key_block, uint16_t* value_block) {
   for (size_t d = 0; d < head_dim; ++d) {
     key_block[d * kBlockSize + offset] = Narrow(key[d]);
     value_block[offset * head_dim + d] = Narrow(value[d]);
@@ -229,11 +251,13 @@ void StoreKv(const float* key, const float* value, size_t head_dim, size_t offse
 
 void AttentionHead(const AttentionTask& task, const float* q, float* scores, float* out) {
   const auto block = [&](size_t j) {
-    const size_t number = static_cast<size_t>(task.block_table[j / kBlockSize]);
+    const auto number = static_cast<size_t>(task.block_table[j / kBlockSize]);
     return task.cache + number * task.block_stride;
   };
   Lanes largest;
-  for (float& lane : largest.of) lane = -INFINITY;
+  for (float& lane : largest.of) {
+    lane = -INFINITY;
+  }
   for (size_t j = 0; j < task.num_keys; ++j) {
     const uint16_t* keys = block(j) + task.key_offset;
     float dot = 0.0f;
@@ -274,7 +298,9 @@ size_t Argmax(const float* x, size_t n) {
   size_t best = 0;
   for (size_t i = 1; i < n; ++i) {
     const bool best_is_nan = x[best] != x[best];
-    if (x[i] > x[best] || (best_is_nan && x[i] == x[i])) best = i;
+    if (x[i] > x[best] || (best_is_nan && x[i] == x[i])) {
+      best = i;
+    }
   }
   return best;
 }
@@ -291,7 +317,9 @@ size_t GumbelArgmax(const float* x, size_t n, float scale, float threshold, cons
   size_t best = n;
   float best_score = -INFINITY;
   for (size_t i = 0; i < n; ++i) {
-    if (!(x[i] >= threshold)) continue;
+    if (!(x[i] >= threshold)) {
+      continue;
+    }
     const float score = x[i] * scale + Gumbel(*key, i);
     if (score > best_score) {
       best_score = score;

@@ -1,5 +1,5 @@
-// Exp, Log and the random numbers: their definition, one number at a time. `generic/math.h` is the same
-// for 16 lanes, operation by operation, so that both give the same bits.
+// Exp, Log and the random numbers: their definition, one number at a time. `generic/math.h` is the
+// same for 16 lanes, operation by operation, so that both give the same bits.
 #pragma once
 
 #include <math.h>
@@ -23,8 +23,11 @@ inline float FloatOf(uint32_t bits) {
   return value;
 }
 
+// NOLINTBEGIN(modernize-use-std-numbers): the digits are the definition, to the last one.
+
 // e^x = 2^n * e^r with n = round(x / ln 2), |r| <= ln(2) / 2, and e^r a polynomial (Cephes' expf).
-// Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits. Inputs above 88 count as 88.
+// Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits. Inputs above 88 count
+// as 88.
 inline float Exp(float x) {
   const float y = 88.0f < x ? 88.0f : x;
   const float shifted = fmaf(y, 1.44269504f, 12582912.0f);
@@ -46,7 +49,7 @@ inline float Exp(float x) {
 // log m = f - f²/2 + f³ P(f) with f = m - 1 (Cephes' logf).
 inline float Log(float x) {
   const uint32_t shifted = BitsOf(x) - 0x3f3504f3u;
-  const float e = static_cast<float>(static_cast<int32_t>(shifted) >> 23);
+  const auto e = static_cast<float>(static_cast<int32_t>(shifted) >> 23);
   const float f = FloatOf((shifted & 0x007fffffu) + 0x3f3504f3u) - 1.0f;
   const float square = f * f;
   float p = 7.0376836292e-2f;
@@ -63,6 +66,8 @@ inline float Log(float x) {
   y = fmaf(square, -0.5f, y);
   return fmaf(e, 0.693359375f, f + y);
 }
+
+// NOLINTEND(modernize-use-std-numbers)
 
 struct Philox {
   uint32_t words[4];
@@ -86,7 +91,8 @@ inline Philox PhiloxOf(Philox counter, uint32_t key0, uint32_t key1) {
 
 inline float Gumbel(const DrawKey& key, size_t index) {
   const Philox counter = {{static_cast<uint32_t>(index / 4), key.position, key.choice, 0}};
-  const Philox random = PhiloxOf(counter, static_cast<uint32_t>(key.seed), static_cast<uint32_t>(key.seed >> 32));
+  const Philox random =
+      PhiloxOf(counter, static_cast<uint32_t>(key.seed), static_cast<uint32_t>(key.seed >> 32));
   const float u = (static_cast<float>(random.words[index % 4] >> 9) + 0.5f) * 0x1p-23f;
   return -Log(-Log(u));
 }

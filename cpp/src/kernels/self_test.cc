@@ -1,5 +1,6 @@
-// The check before serving: each function of a set against the reference, on a few hundred values whose
-// sizes leave remainders of every kind. It takes milliseconds; the thorough tests are tests/cpp.
+// The check before serving: each function of a set against the reference, on a few hundred values
+// whose sizes leave remainders of every kind. It takes milliseconds; the thorough tests are
+// tests/cpp.
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -25,17 +26,23 @@ class Numbers {
   // About normal, standard deviation 1.
   float NextFloat() {
     float sum = 0.0f;
-    for (int i = 0; i < 3; ++i) sum += static_cast<float>(Next() >> 7) * 0x1p-23f - 1.0f;
+    for (int i = 0; i < 3; ++i) {
+      sum += static_cast<float>(Next() >> 7) * 0x1p-23f - 1.0f;
+    }
     return sum;
   }
   std::vector<float> Floats(size_t n) {
     std::vector<float> x(n);
-    for (float& value : x) value = NextFloat();
+    for (float& value : x) {
+      value = NextFloat();
+    }
     return x;
   }
   std::vector<uint16_t> Bf16(size_t n) {
     std::vector<uint16_t> x(n);
-    for (uint16_t& value : x) value = static_cast<uint16_t>(std::bit_cast<uint32_t>(NextFloat()) >> 16);
+    for (uint16_t& value : x) {
+      value = static_cast<uint16_t>(std::bit_cast<uint32_t>(NextFloat()) >> 16);
+    }
     return x;
   }
 
@@ -82,7 +89,9 @@ std::vector<uint8_t> TernaryGemm(const Kernels& kernels) {
   const Aligned packed(kernels.ternary_bytes(kRows, kCols));
   std::vector<uint8_t> codes(kTileRows * kCols);
   for (size_t tile = 0; tile < num_tiles; ++tile) {
-    for (uint8_t& code : codes) code = static_cast<uint8_t>(numbers.Next() % 3);
+    for (uint8_t& code : codes) {
+      code = static_cast<uint8_t>(numbers.Next() % 3);
+    }
     kernels.ternary_pack(codes.data(), kRows, kCols, tile, packed.get());
   }
   const size_t stride = RoundUp(kCols, kColumnAlign);
@@ -95,7 +104,8 @@ std::vector<uint8_t> TernaryGemm(const Kernels& kernels) {
   }
   const std::vector<float> row_scales = numbers.Floats(num_tiles * kTileRows);
   const TernaryMatrix w{packed.get(), row_scales.data(), kRows, kCols};
-  const Int8Rows x{reinterpret_cast<int8_t*>(values.get()), scales.data(), sums.data(), kTokens, stride};
+  const Int8Rows x{reinterpret_cast<int8_t*>(values.get()), scales.data(), sums.data(), kTokens,
+                   stride};
   std::vector<float> out(kTokens * kRows);
   kernels.ternary_gemm(&w, &x, 0, num_tiles, out.data(), kRows);
   return BytesOf(out);
@@ -116,8 +126,8 @@ std::vector<uint8_t> Int8Gemm(const Kernels& kernels) {
   std::vector<float> scales(kTokens);
   std::vector<int32_t> sums(kTokens);
   for (size_t m = 0; m < kTokens; ++m) {
-    kernels.wide_quantize(numbers.Floats(kCols).data(), kCols, values.get() + m * stride, &scales[m],
-                          &sums[m]);
+    kernels.wide_quantize(numbers.Floats(kCols).data(), kCols, values.get() + m * stride,
+                          &scales[m], &sums[m]);
   }
   const Int8Matrix w{packed.get(), row_scales.data(), kRows, kCols};
   const WideRows x{values.get(), scales.data(), sums.data(), kTokens, stride};
@@ -131,7 +141,8 @@ std::vector<uint8_t> Bf16Gemm(const Kernels& kernels) {
   const std::vector<uint16_t> table = numbers.Bf16(kRows * kCols);
   const std::vector<float> x = numbers.Floats(kTokens * kCols);
   std::vector<float> out(kTokens * kRows);
-  kernels.bf16_gemm(table.data(), kCols, kCols, 0, kRows, x.data(), kTokens, kCols, out.data(), kRows);
+  kernels.bf16_gemm(table.data(), kCols, kCols, 0, kRows, x.data(), kTokens, kCols, out.data(),
+                    kRows);
   return BytesOf(out);
 }
 
@@ -172,9 +183,9 @@ std::vector<uint8_t> Rope(const Kernels& kernels) {
 
 std::vector<uint8_t> StoreKv(const Kernels& kernels) {
   Numbers numbers;
-  std::vector<uint16_t> blocks(2 * 48 * kBlockSize);
+  std::vector<uint16_t> blocks(2 * kBlockSize * 48);
   kernels.store_kv(numbers.Floats(48).data(), numbers.Floats(48).data(), 48, 5, blocks.data(),
-                   blocks.data() + 48 * kBlockSize);
+                   blocks.data() + kBlockSize * 48);
   return BytesOf(blocks);
 }
 
@@ -189,11 +200,18 @@ std::vector<uint8_t> Attention(const Kernels& kernels) {
   const std::vector<float> queries = numbers.Floats(kGroup * kHeadDim);
   std::vector<float> scores(kGroup * RoundUp(kNumKeys, kBlockSize));
   std::vector<float> out(kGroup * kHeadDim);
-  const AttentionTask task{.queries = queries.data(), .group = kGroup, .head_dim = kHeadDim,
-                           .cache = cache.data(), .block_table = kBlockTable,
-                           .block_stride = block_stride, .key_offset = 0,
-                           .value_offset = kHeadDim * kBlockSize, .num_keys = kNumKeys,
-                           .scale = 0.25f, .scores = scores.data(), .out = out.data()};
+  const AttentionTask task{.queries = queries.data(),
+                           .group = kGroup,
+                           .head_dim = kHeadDim,
+                           .cache = cache.data(),
+                           .block_table = kBlockTable,
+                           .block_stride = block_stride,
+                           .key_offset = 0,
+                           .value_offset = kHeadDim * kBlockSize,
+                           .num_keys = kNumKeys,
+                           .scale = 0.25f,
+                           .scores = scores.data(),
+                           .out = out.data()};
   kernels.attention(&task);
   return BytesOf(out);
 }
@@ -226,11 +244,20 @@ struct Check {
 };
 
 constexpr Check kChecks[] = {
-    {"quantize", Quantize},   {"ternary_gemm", TernaryGemm}, {"int8_gemm", Int8Gemm},
-    {"bf16_gemm", Bf16Gemm},  {"rms_norm", RmsNorm},         {"relu2_mul", Relu2Mul},
-    {"add", Add},             {"widen", Widen},              {"rope", Rope},
-    {"store_kv", StoreKv},    {"attention", Attention},      {"argmax", Argmax},
-    {"sum_exp", SumExp},      {"gumbel_argmax", GumbelArgmax},
+    {"quantize", Quantize},
+    {"ternary_gemm", TernaryGemm},
+    {"int8_gemm", Int8Gemm},
+    {"bf16_gemm", Bf16Gemm},
+    {"rms_norm", RmsNorm},
+    {"relu2_mul", Relu2Mul},
+    {"add", Add},
+    {"widen", Widen},
+    {"rope", Rope},
+    {"store_kv", StoreKv},
+    {"attention", Attention},
+    {"argmax", Argmax},
+    {"sum_exp", SumExp},
+    {"gumbel_argmax", GumbelArgmax},
 };
 
 }  // namespace

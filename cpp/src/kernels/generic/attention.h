@@ -1,8 +1,9 @@
 // Attention of one position over the blocks of the cache.
 //
 // A block's keys lie as a column per token, so the 16 lanes are 16 tokens: each lane runs over d by
-// itself and no sum crosses lanes. Values lie as a row per token, so there the lanes are 16 dimensions.
-// Heads that share keys go through them together: kBlockRows heads × kBlockColumns vectors of lanes.
+// itself and no sum crosses lanes. Values lie as a row per token, so there the lanes are 16
+// dimensions. Heads that share keys go through them together: kBlockRows heads × kBlockColumns
+// vectors of lanes.
 #pragma once
 
 #include "kernels/generic/math.h"
@@ -16,20 +17,28 @@ inline const uint16_t* CacheBlock(const AttentionTask& task, size_t index) {
 
 // dot * scale of kHeads heads with the keys of blocks [first, first + kBlocks).
 template <size_t kHeads, size_t kBlocks>
-inline void ScoreBlocks(const AttentionTask& task, const float* queries, size_t first, float* scores,
-                        size_t stride) {
+inline void ScoreBlocks(const AttentionTask& task, const float* queries, size_t first,
+                        float* scores, size_t stride) {
   const uint16_t* keys[kBlocks];
-  for (size_t b = 0; b < kBlocks; ++b) keys[b] = CacheBlock(task, first + b) + task.key_offset;
+  for (size_t b = 0; b < kBlocks; ++b) {
+    keys[b] = CacheBlock(task, first + b) + task.key_offset;
+  }
   Floats dots[kHeads][kBlocks];
   for (size_t h = 0; h < kHeads; ++h) {
-    for (size_t b = 0; b < kBlocks; ++b) dots[h][b] = Broadcast(0.0f);
+    for (size_t b = 0; b < kBlocks; ++b) {
+      dots[h][b] = Broadcast(0.0f);
+    }
   }
   for (size_t d = 0; d < task.head_dim; ++d) {
     Floats k[kBlocks];
-    for (size_t b = 0; b < kBlocks; ++b) k[b] = LoadBf16(keys[b] + d * kBlockSize);
+    for (size_t b = 0; b < kBlocks; ++b) {
+      k[b] = LoadBf16(keys[b] + d * kBlockSize);
+    }
     for (size_t h = 0; h < kHeads; ++h) {
       const Floats q = Broadcast(queries[h * task.head_dim + d]);
-      for (size_t b = 0; b < kBlocks; ++b) dots[h][b] = Fma(q, k[b], dots[h][b]);
+      for (size_t b = 0; b < kBlocks; ++b) {
+        dots[h][b] = Fma(q, k[b], dots[h][b]);
+      }
     }
   }
   for (size_t h = 0; h < kHeads; ++h) {
@@ -39,7 +48,7 @@ inline void ScoreBlocks(const AttentionTask& task, const float* queries, size_t 
   }
 }
 
-// Scores become Exp(score - largest); returns their sum. NaN in slots past num_keys stays out of it.
+// Scores become Exp(score - largest); returns their sum. What slots past num_keys hold stays out.
 inline float Softmax(float* scores, size_t num_keys) {
   Floats largest = Broadcast(-__builtin_inff());
   ForLanes(num_keys, [&](size_t j, auto part) {
@@ -57,11 +66,13 @@ inline float Softmax(float* scores, size_t num_keys) {
 
 // Dimensions [d, d + 16 * kVectors) of the output of kHeads heads.
 template <size_t kHeads, size_t kVectors>
-inline void MixValues(const AttentionTask& task, const float* scores, size_t stride, const float* sums,
-                      size_t d, float* out) {
+inline void MixValues(const AttentionTask& task, const float* scores, size_t stride,
+                      const float* sums, size_t d, float* out) {
   Floats acc[kHeads][kVectors];
   for (size_t h = 0; h < kHeads; ++h) {
-    for (size_t v = 0; v < kVectors; ++v) acc[h][v] = Broadcast(0.0f);
+    for (size_t v = 0; v < kVectors; ++v) {
+      acc[h][v] = Broadcast(0.0f);
+    }
   }
   for (size_t begin = 0; begin < task.num_keys; begin += kBlockSize) {
     const uint16_t* values = CacheBlock(task, begin / kBlockSize) + task.value_offset + d;
@@ -69,10 +80,14 @@ inline void MixValues(const AttentionTask& task, const float* scores, size_t str
     const size_t count = left < kBlockSize ? left : kBlockSize;
     for (size_t j = 0; j < count; ++j) {
       Floats value[kVectors];
-      for (size_t v = 0; v < kVectors; ++v) value[v] = LoadBf16(values + j * task.head_dim + v * 16);
+      for (size_t v = 0; v < kVectors; ++v) {
+        value[v] = LoadBf16(values + j * task.head_dim + v * 16);
+      }
       for (size_t h = 0; h < kHeads; ++h) {
         const Floats p = Broadcast(scores[h * stride + begin + j]);
-        for (size_t v = 0; v < kVectors; ++v) acc[h][v] = Fma(p, value[v], acc[h][v]);
+        for (size_t v = 0; v < kVectors; ++v) {
+          acc[h][v] = Fma(p, value[v], acc[h][v]);
+        }
       }
     }
   }
@@ -95,22 +110,32 @@ inline void AttendHeads(const AttentionTask& task, size_t head) {
   for (; block + kBlockColumns <= num_blocks; block += kBlockColumns) {
     ScoreBlocks<kHeads, kBlockColumns>(task, queries, block, scores, stride);
   }
-  for (; block < num_blocks; ++block) ScoreBlocks<kHeads, 1>(task, queries, block, scores, stride);
+  for (; block < num_blocks; ++block) {
+    ScoreBlocks<kHeads, 1>(task, queries, block, scores, stride);
+  }
 
   float sums[kHeads];
-  for (size_t h = 0; h < kHeads; ++h) sums[h] = Softmax(scores + h * stride, task.num_keys);
+  for (size_t h = 0; h < kHeads; ++h) {
+    sums[h] = Softmax(scores + h * stride, task.num_keys);
+  }
 
   size_t d = 0;
   for (; d + kBlockColumns * 16 <= task.head_dim; d += kBlockColumns * 16) {
     MixValues<kHeads, kBlockColumns>(task, scores, stride, sums, d, out);
   }
-  for (; d < task.head_dim; d += 16) MixValues<kHeads, 1>(task, scores, stride, sums, d, out);
+  for (; d < task.head_dim; d += 16) {
+    MixValues<kHeads, 1>(task, scores, stride, sums, d, out);
+  }
 }
 
 inline void Attention(const AttentionTask* task) {
   size_t head = 0;
-  for (; head + kBlockRows <= task->group; head += kBlockRows) AttendHeads<kBlockRows>(*task, head);
-  for (; head < task->group; ++head) AttendHeads<1>(*task, head);
+  for (; head + kBlockRows <= task->group; head += kBlockRows) {
+    AttendHeads<kBlockRows>(*task, head);
+  }
+  for (; head < task->group; ++head) {
+    AttendHeads<1>(*task, head);
+  }
 }
 
 }  // namespace

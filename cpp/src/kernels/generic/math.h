@@ -1,7 +1,7 @@
 // Exp, Log and Philox for 16 lanes: `reference_math.h`, operation by operation.
 //
-// The headers of this folder are written over the vocabulary of a `lanes_*.h`, which the kernel file
-// includes before them; everything stays in that file's anonymous namespace.
+// The headers of this folder are written over the vocabulary of a `lanes_*.h`, which the kernel
+// file includes before them; everything stays in that file's anonymous namespace.
 #pragma once
 
 namespace tercet {
@@ -11,8 +11,12 @@ namespace {
 template <class Body>
 inline void ForLanes(size_t n, Body body) {
   size_t i = 0;
-  for (; i + 16 <= n; i += 16) body(i, All{});
-  if (i < n) body(i, First{n - i});
+  for (; i + 16 <= n; i += 16) {
+    body(i, All{});
+  }
+  if (i < n) {
+    body(i, First{n - i});
+  }
 }
 
 // `next` in the lanes that exist; lanes past the end keep what they had.
@@ -26,6 +30,8 @@ inline Lanes Merge(Lanes next, Lanes before, First part) {
 }
 
 inline Floats Clip(Floats x, Floats low, Floats high) { return Max(Min(x, high), low); }
+
+// NOLINTBEGIN(modernize-use-std-numbers): see reference_math.h
 
 inline Floats Exp(Floats x) {
   const Floats y = Min(Broadcast(88.0f), x);
@@ -67,6 +73,8 @@ inline Floats Log(Floats x) {
   return Fma(e, Broadcast(0.693359375f), Add(f, y));
 }
 
+// NOLINTEND(modernize-use-std-numbers)
+
 // Sixteen counters at once: word w of lane p's output is words[w], lane p.
 inline void Philox(Words (&c)[4], uint32_t key0, uint32_t key1) {
   for (int round = 0; round < 10; ++round) {
@@ -83,9 +91,8 @@ inline void Philox(Words (&c)[4], uint32_t key0, uint32_t key1) {
 
 // The Gumbel numbers of indices [begin, begin + 64), begin a multiple of 4.
 inline void Gumbels(const DrawKey& key, size_t begin, Floats (&out)[4]) {
-  Words random[4] = {
-      Add(BroadcastWord(static_cast<uint32_t>(begin / 4)), LaneNumbersTransposed()),
-      BroadcastWord(key.position), BroadcastWord(key.choice), BroadcastWord(0)};
+  Words random[4] = {Add(BroadcastWord(static_cast<uint32_t>(begin / 4)), LaneNumbersTransposed()),
+                     BroadcastWord(key.position), BroadcastWord(key.choice), BroadcastWord(0)};
   Philox(random, static_cast<uint32_t>(key.seed), static_cast<uint32_t>(key.seed >> 32));
   Transpose4(random);
   for (size_t w = 0; w < 4; ++w) {

@@ -1,9 +1,9 @@
 // Packing, at load: groups of rows interleaved so that one vector holds a few columns of them all.
 //
-// A ternary tile is [line][row][4 bytes], a line being 32 rows × 16 columns at 2 bits: byte i of a row
-// holds its codes at columns i, 4 + i, 8 + i and 12 + i of the line, lowest bits first. `(line >> 2 j) & 3`
-// is then columns 4 j .. 4 j + 3 of all rows, four consecutive ones to a 32-bit lane, as the dot product
-// instructions want them.
+// A ternary tile is [line][row][4 bytes], a line being 32 rows × 16 columns at 2 bits: byte i of a
+// row holds its codes at columns i, 4 + i, 8 + i and 12 + i of the line, lowest bits first. `(line
+// >> 2 j) & 3` is then columns 4 j .. 4 j + 3 of all rows, four consecutive ones to a 32-bit lane,
+// as the dot product instructions want them.
 #pragma once
 
 #include "kernels/generic/math.h"
@@ -37,22 +37,26 @@ inline size_t Int8Bytes(size_t rows, size_t cols) {
 
 // A tile of the head is [k / kColumns][row][kColumns] bytes, each a weight XOR kFlip.
 template <size_t kColumns, uint8_t kFlip>
-inline void Int8Pack(const uint16_t* table, size_t table_stride, size_t rows, size_t cols, size_t tile,
-                     uint8_t* packed, float* row_scales) {
+inline void Int8Pack(const uint16_t* table, size_t table_stride, size_t rows, size_t cols,
+                     size_t tile, uint8_t* packed, float* row_scales) {
   const size_t padded = RoundUp(cols, kColumnAlign);
   uint8_t* out = packed + tile * kTileRows * padded;
   memset(out, kFlip, kTileRows * padded);
   for (size_t row = 0; row < kTileRows; ++row) {
     const size_t n = tile * kTileRows + row;
     row_scales[n] = 1.0f;
-    if (n >= rows) continue;
+    if (n >= rows) {
+      continue;
+    }
     const uint16_t* from = table + n * table_stride;
     Floats largest = Broadcast(0.0f);
     ForLanes(cols, [&](size_t k, auto part) {
       largest = Merge(Max(largest, Abs(LoadBf16(from + k, part))), largest, part);
     });
     const float a = MaxOf(largest);
-    if (a == 0.0f) continue;
+    if (a == 0.0f) {
+      continue;
+    }
     const Floats inverse = Broadcast(127.0f / a);
     ForLanes(cols, [&](size_t k, auto part) {
       const Floats scaled = Mul(LoadBf16(from + k, part), inverse);

@@ -87,7 +87,9 @@ inline void StoreKv(const float* key, const float* value, size_t head_dim, size_
   for (size_t d = 0; d < head_dim; d += 16) {
     uint16_t halves[16];
     StoreHalves(NarrowToBf16(Load(key + d)), halves);
-    for (size_t i = 0; i < 16; ++i) key_block[(d + i) * kBlockSize + offset] = halves[i];
+    for (size_t i = 0; i < 16; ++i) {
+      key_block[(d + i) * kBlockSize + offset] = halves[i];
+    }
     StoreHalves(NarrowToBf16(Load(value + d)), value_block + offset * head_dim + d);
   }
 }

@@ -236,7 +236,8 @@ void BenchAttention(const Kernels& kernels, size_t num_keys) {
                            .num_keys = num_keys,
                            .scale = 0.1f,
                            .scores = scores.data(),
-                           .out = out.data()};
+                           .out = out.data(),
+                           .kv_type = kKvBf16};
   const std::string name = "attention, 4 heads x 128, keys " + std::to_string(num_keys);
   ReportCall(kernels, name.c_str(), static_cast<double>(cache.size() * sizeof cache[0]),
              "GB/s of keys and values", [&] { kernels.attention(&task); });

@@ -198,14 +198,27 @@ void BindBuilder(py::module_& m) {
       });
 }
 
+KvKind ParseKv(const std::string& name) {
+  Require(name == "bf16" || name == "f32",
+          "keys and values are '" + name + "'; they can be bf16 or f32");
+  return name == "bf16" ? KvKind::kBf16 : KvKind::kFloat32;
+}
+
 void BindCache(py::module_& m) {
   py::class_<KVCache>(m, "KVCache")
-      .def(py::init([](const PyModel& model, std::size_t num_blocks) {
-             return std::make_unique<KVCache>(model.get().config(), num_blocks);
+      .def(py::init([](const PyModel& model, std::size_t num_blocks, const std::string& kind,
+                       bool touch) {
+             return std::make_unique<KVCache>(model.get().config(), ParseKv(kind), num_blocks,
+                                              touch);
            }),
-           "model"_a, "num_blocks"_a)
+           "model"_a, "num_blocks"_a, py::kw_only(), "kind"_a = "bf16", "touch"_a = false)
       .def_property_readonly("num_blocks", &KVCache::num_blocks)
-      .def_static("block_bytes", &KVCache::BlockBytes, "config"_a);
+      .def_static(
+          "block_bytes",
+          [](const ModelConfig& config, const std::string& kind) {
+            return KVCache::BlockBytes(config, ParseKv(kind));
+          },
+          "config"_a, py::kw_only(), "kind"_a = "bf16");
 }
 
 void BindModel(py::module_& m) {

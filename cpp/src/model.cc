@@ -114,11 +114,10 @@ void Model::RotateAndStore(const LayerWeights& layer, const Batch& batch, KVCach
     }
     const auto chunk = static_cast<std::size_t>(ws_->chunk_of[token]);
     const auto block = static_cast<std::size_t>(batch.block_table(chunk)[position / kBlockSize]);
-    std::uint16_t* memory = cache.layer(index) + block * cache.block_stride();
     for (std::size_t head = 0; head < config_.num_kv_heads; ++head) {
       kernels_.rope(k + head * head_dim, cos, sin, head_dim);
-      kernels_.store_kv(k + head * head_dim, v + head * head_dim, head_dim, position % kBlockSize,
-                        memory + cache.key_offset(head), memory + cache.value_offset(head));
+      cache.Store(kernels_, index, block, head, position % kBlockSize, k + head * head_dim,
+                  v + head * head_dim);
     }
   });
 }
@@ -145,6 +144,7 @@ void Model::Attend(const LayerWeights& layer, const Batch& batch, KVCache& cache
         .scale = scale,
         .scores = &ws_->scores[worker * ws_->scores_stride],
         .out = &ws_->attended[token * config_.q_size() + kv_head * group_size],
+        .kv_type = cache.kind() == KvKind::kBf16 ? kKvBf16 : kKvFloat32,
     };
     kernels_.attention(&work);
   });

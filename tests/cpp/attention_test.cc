@@ -58,7 +58,8 @@ struct Problem {
                              .num_keys = num_keys,
                              .scale = scale(),
                              .scores = scores.data(),
-                             .out = out.data()};
+                             .out = out.data(),
+                             .kv_type = kKvBf16};
     kernels.attention(&task);
     return out;
   }

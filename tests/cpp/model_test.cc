@@ -91,8 +91,8 @@ std::vector<float> LastLogits(Model& model, std::size_t row = 0) {
 }
 
 // Logits after a prompt of 40 tokens, computed `step` tokens at a time in blocks 5, 1, 3.
-std::vector<float> InSteps(Model& model, std::size_t step) {
-  KVCache cache(kConfig, 6);
+std::vector<float> InSteps(Model& model, std::size_t step, KvKind kind = KvKind::kBf16) {
+  KVCache cache(kConfig, kind, 6, false);
   const Ints prompt = Prompt(40, 0);
   for (std::size_t begin = 0; begin < prompt.size(); begin += step) {
     const std::size_t count = std::min(step, prompt.size() - begin);
@@ -118,6 +118,14 @@ KERNEL_TEST(ChunksOfAPromptDoNotChangeItsLogits) {
   }
 }
 
+KERNEL_TEST(FloatKeysAndValuesGiveTheReferencesLogitsToo) {
+  const SmallModel wanted(SelectKernels("reference"), 1);
+  const SmallModel small(kernels, 2);
+  const std::vector<float> logits = InSteps(*small.model, 17, KvKind::kFloat32);
+  EXPECT(logits == InSteps(*wanted.model, 40, KvKind::kFloat32));
+  EXPECT(logits != InSteps(*small.model, 17, KvKind::kBf16));
+}
+
 KERNEL_TEST(ThreadsDoNotChangeLogits) {
   const SmallModel one(kernels, 1);
   const SmallModel three(kernels, 3);
@@ -137,7 +145,7 @@ KERNEL_TEST(NeighboursInTheBatchDoNotChangeLogits) {
   Model& model = *small.model;
   const std::vector<float> alone = InSteps(model, 40);
 
-  KVCache cache(kConfig, 8);
+  KVCache cache(kConfig, KvKind::kBf16, 8, true);
   const Ints first = Prompt(7, 3);
   const Ints middle = Prompt(40, 0);
   const Ints last = Prompt(17, 9);
@@ -161,7 +169,7 @@ TEST(WrongBatchesAreRefused) {
                     .tables = {0},
                     .max_blocks = 1,
                     .outputs = {0}};
-  KVCache cache(kConfig, 2);
+  KVCache cache(kConfig, KvKind::kBf16, 2, false);
   const auto refused = [&](auto damage) {
     Arrays arrays = good;
     damage(arrays);

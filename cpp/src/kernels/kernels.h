@@ -91,13 +91,16 @@ constexpr int32_t HeadLimit(size_t cols) {
   return limit > 8191 ? 8191 : static_cast<int32_t>(limit);
 }
 
+// How keys and values are kept.
+enum KvType : uint32_t { kKvBf16, kKvFloat32 };
+
 // One query position, one KV head: the queries of all heads that share it, against all keys so far.
-// Key block b is at cache + block_table[b] * block_stride + key_offset.
+// Key block b is at cache + block_table[b] * block_stride + key_offset, counted in elements.
 struct AttentionTask {
   const float* queries;        // [group][head_dim], not yet scaled
   size_t group;                // query heads that share this KV head, >= 1
   size_t head_dim;             // multiple of 16
-  const uint16_t* cache;       // bfloat16
+  const void* cache;           // elements of kv_type
   const int32_t* block_table;  // [ceil(num_keys / kBlockSize)]
   size_t block_stride;         // in elements
   size_t key_offset;           // keys of a block: [head_dim][kBlockSize], a column per token
@@ -106,6 +109,7 @@ struct AttentionTask {
   float scale;                 // 1 / sqrt(head_dim)
   float* scores;               // [group][RoundUp(num_keys, kBlockSize)], scratch
   float* out;                  // [group][head_dim]
+  KvType kv_type;
 };
 
 // What makes a draw repeatable: the random number of a token depends on these and its id alone.

@@ -249,20 +249,24 @@ void StoreKv(const float* key, const float* value, size_t head_dim, size_t offse
   }
 }
 
+// Element `index` of the cache block that holds key j.
+float CacheElement(const AttentionTask& task, size_t j, size_t index) {
+  const auto block = static_cast<size_t>(task.block_table[j / kBlockSize]);
+  const size_t place = block * task.block_stride + index;
+  return task.kv_type == kKvFloat32 ? static_cast<const float*>(task.cache)[place]
+                                    : Widen(static_cast<const uint16_t*>(task.cache)[place]);
+}
+
 void AttentionHead(const AttentionTask& task, const float* q, float* scores, float* out) {
-  const auto block = [&](size_t j) {
-    const auto number = static_cast<size_t>(task.block_table[j / kBlockSize]);
-    return task.cache + number * task.block_stride;
-  };
   Lanes largest;
   for (float& lane : largest.of) {
     lane = -INFINITY;
   }
   for (size_t j = 0; j < task.num_keys; ++j) {
-    const uint16_t* keys = block(j) + task.key_offset;
     float dot = 0.0f;
     for (size_t d = 0; d < task.head_dim; ++d) {
-      dot = fmaf(q[d], Widen(keys[d * kBlockSize + j % kBlockSize]), dot);
+      const size_t index = task.key_offset + d * kBlockSize + j % kBlockSize;
+      dot = fmaf(q[d], CacheElement(task, j, index), dot);
     }
     scores[j] = dot * task.scale;
     largest.of[j % kLanes] = Max(largest.of[j % kLanes], scores[j]);
@@ -277,8 +281,8 @@ void AttentionHead(const AttentionTask& task, const float* q, float* scores, flo
   for (size_t d = 0; d < task.head_dim; ++d) {
     float acc = 0.0f;
     for (size_t j = 0; j < task.num_keys; ++j) {
-      const uint16_t* values = block(j) + task.value_offset;
-      acc = fmaf(scores[j], Widen(values[(j % kBlockSize) * task.head_dim + d]), acc);
+      const size_t index = task.value_offset + (j % kBlockSize) * task.head_dim + d;
+      acc = fmaf(scores[j], CacheElement(task, j, index), acc);
     }
     out[d] = acc / l;
   }

@@ -211,7 +211,8 @@ std::vector<uint8_t> Attention(const Kernels& kernels) {
                            .num_keys = kNumKeys,
                            .scale = 0.25f,
                            .scores = scores.data(),
-                           .out = out.data()};
+                           .out = out.data(),
+                           .kv_type = kKvBf16};
   kernels.attention(&task);
   return BytesOf(out);
 }

@@ -11,17 +11,22 @@
 namespace tercet {
 namespace {
 
-inline const uint16_t* CacheBlock(const AttentionTask& task, size_t index) {
-  return task.cache + static_cast<size_t>(task.block_table[index]) * task.block_stride;
+inline Floats LoadElements(const uint16_t* from) { return LoadBf16(from); }
+inline Floats LoadElements(const float* from) { return Load(from); }
+
+template <class Element>
+inline const Element* CacheBlock(const AttentionTask& task, size_t index) {
+  return static_cast<const Element*>(task.cache) +
+         static_cast<size_t>(task.block_table[index]) * task.block_stride;
 }
 
 // dot * scale of kHeads heads with the keys of blocks [first, first + kBlocks).
-template <size_t kHeads, size_t kBlocks>
+template <class Element, size_t kHeads, size_t kBlocks>
 inline void ScoreBlocks(const AttentionTask& task, const float* queries, size_t first,
                         float* scores, size_t stride) {
-  const uint16_t* keys[kBlocks];
+  const Element* keys[kBlocks];
   for (size_t b = 0; b < kBlocks; ++b) {
-    keys[b] = CacheBlock(task, first + b) + task.key_offset;
+    keys[b] = CacheBlock<Element>(task, first + b) + task.key_offset;
   }
   Floats dots[kHeads][kBlocks];
   for (size_t h = 0; h < kHeads; ++h) {
@@ -32,7 +37,7 @@ inline void ScoreBlocks(const AttentionTask& task, const float* queries, size_t 
   for (size_t d = 0; d < task.head_dim; ++d) {
     Floats k[kBlocks];
     for (size_t b = 0; b < kBlocks; ++b) {
-      k[b] = LoadBf16(keys[b] + d * kBlockSize);
+      k[b] = LoadElements(keys[b] + d * kBlockSize);
     }
     for (size_t h = 0; h < kHeads; ++h) {
       const Floats q = Broadcast(queries[h * task.head_dim + d]);
@@ -65,7 +70,7 @@ inline float Softmax(float* scores, size_t num_keys) {
 }
 
 // Dimensions [d, d + 16 * kVectors) of the output of kHeads heads.
-template <size_t kHeads, size_t kVectors>
+template <class Element, size_t kHeads, size_t kVectors>
 inline void MixValues(const AttentionTask& task, const float* scores, size_t stride,
                       const float* sums, size_t d, float* out) {
   Floats acc[kHeads][kVectors];
@@ -75,13 +80,13 @@ inline void MixValues(const AttentionTask& task, const float* scores, size_t str
     }
   }
   for (size_t begin = 0; begin < task.num_keys; begin += kBlockSize) {
-    const uint16_t* values = CacheBlock(task, begin / kBlockSize) + task.value_offset + d;
+    const Element* values = CacheBlock<Element>(task, begin / kBlockSize) + task.value_offset + d;
     const size_t left = task.num_keys - begin;
     const size_t count = left < kBlockSize ? left : kBlockSize;
     for (size_t j = 0; j < count; ++j) {
       Floats value[kVectors];
       for (size_t v = 0; v < kVectors; ++v) {
-        value[v] = LoadBf16(values + j * task.head_dim + v * 16);
+        value[v] = LoadElements(values + j * task.head_dim + v * 16);
       }
       for (size_t h = 0; h < kHeads; ++h) {
         const Floats p = Broadcast(scores[h * stride + begin + j]);
@@ -98,7 +103,7 @@ inline void MixValues(const AttentionTask& task, const float* scores, size_t str
   }
 }
 
-template <size_t kHeads>
+template <class Element, size_t kHeads>
 inline void AttendHeads(const AttentionTask& task, size_t head) {
   const size_t stride = RoundUp(task.num_keys, kBlockSize);
   const size_t num_blocks = stride / kBlockSize;
@@ -108,10 +113,10 @@ inline void AttendHeads(const AttentionTask& task, size_t head) {
 
   size_t block = 0;
   for (; block + kBlockColumns <= num_blocks; block += kBlockColumns) {
-    ScoreBlocks<kHeads, kBlockColumns>(task, queries, block, scores, stride);
+    ScoreBlocks<Element, kHeads, kBlockColumns>(task, queries, block, scores, stride);
   }
   for (; block < num_blocks; ++block) {
-    ScoreBlocks<kHeads, 1>(task, queries, block, scores, stride);
+    ScoreBlocks<Element, kHeads, 1>(task, queries, block, scores, stride);
   }
 
   float sums[kHeads];
@@ -121,20 +126,29 @@ inline void AttendHeads(const AttentionTask& task, size_t head) {
 
   size_t d = 0;
   for (; d + kBlockColumns * 16 <= task.head_dim; d += kBlockColumns * 16) {
-    MixValues<kHeads, kBlockColumns>(task, scores, stride, sums, d, out);
+    MixValues<Element, kHeads, kBlockColumns>(task, scores, stride, sums, d, out);
   }
   for (; d < task.head_dim; d += 16) {
-    MixValues<kHeads, 1>(task, scores, stride, sums, d, out);
+    MixValues<Element, kHeads, 1>(task, scores, stride, sums, d, out);
+  }
+}
+
+template <class Element>
+inline void AttendAll(const AttentionTask& task) {
+  size_t head = 0;
+  for (; head + kBlockRows <= task.group; head += kBlockRows) {
+    AttendHeads<Element, kBlockRows>(task, head);
+  }
+  for (; head < task.group; ++head) {
+    AttendHeads<Element, 1>(task, head);
   }
 }
 
 inline void Attention(const AttentionTask* task) {
-  size_t head = 0;
-  for (; head + kBlockRows <= task->group; head += kBlockRows) {
-    AttendHeads<kBlockRows>(*task, head);
-  }
-  for (; head < task->group; ++head) {
-    AttendHeads<1>(*task, head);
+  if (task->kv_type == kKvFloat32) {
+    AttendAll<float>(*task);
+  } else {
+    AttendAll<uint16_t>(*task);
   }
 }
 

@@ -1,0 +1,110 @@
+"""Tercet's engine: tokens in, tokens and text out. Knows no HTTP and no JSON.
+
+These names are all that a server needs. `load_engine` makes an `AsyncEngine` out of a model; the
+engine computes on a thread of its own and hands each completion to the event loop as a stream.
+"""
+
+from tercet_engine.async_engine import AsyncEngine
+from tercet_engine.chat_template import ChatPrompt, ChatTemplate
+from tercet_engine.completion import (
+    CompletionDelta,
+    CompletionRequest,
+    EngineInfo,
+    FinishReason,
+    GenerationDefaults,
+)
+from tercet_engine.completion_stream import CompletionStream
+from tercet_engine.config import BLOCK_SIZE, EngineConfig, Head, KvType
+from tercet_engine.errors import (
+    CheckpointError,
+    EngineDead,
+    EngineDraining,
+    EngineError,
+    EngineOverloaded,
+    InvalidConfig,
+    InvalidSamplingParams,
+    InvalidToken,
+    KernelUnavailable,
+    LoadError,
+    ModelNotFound,
+    OutOfMemory,
+    PromptEmpty,
+    PromptTooLong,
+    RequestError,
+    SelfTestFailed,
+    TemplateError,
+    TooManyChoices,
+    UnsupportedModel,
+)
+from tercet_engine.hub import EMBEDDED_MODEL
+from tercet_engine.loading import (
+    load_engine,
+    load_synthetic_engine,
+    measure_bandwidth,
+    supported_kernels,
+)
+from tercet_engine.progress import ProgressListener, Silent
+from tercet_engine.sampling_params import (
+    GREEDY_TEMPERATURE,
+    MAX_LOGIT_BIASES,
+    MAX_SEED,
+    MAX_STOP_CHARS,
+    MAX_STOP_STRINGS,
+    MAX_STOP_TOKEN_IDS,
+    SamplingParams,
+)
+from tercet_engine.stats import EngineStats
+from tercet_engine.synthetic import SHAPES as SYNTHETIC_SHAPES
+from tercet_engine.tokenizer import Tokenizer
+
+__all__ = [
+    "BLOCK_SIZE",
+    "EMBEDDED_MODEL",
+    "GREEDY_TEMPERATURE",
+    "MAX_LOGIT_BIASES",
+    "MAX_SEED",
+    "MAX_STOP_CHARS",
+    "MAX_STOP_STRINGS",
+    "MAX_STOP_TOKEN_IDS",
+    "SYNTHETIC_SHAPES",
+    "AsyncEngine",
+    "ChatPrompt",
+    "ChatTemplate",
+    "CheckpointError",
+    "CompletionDelta",
+    "CompletionRequest",
+    "CompletionStream",
+    "EngineConfig",
+    "EngineDead",
+    "EngineDraining",
+    "EngineError",
+    "EngineInfo",
+    "EngineOverloaded",
+    "EngineStats",
+    "FinishReason",
+    "GenerationDefaults",
+    "Head",
+    "InvalidConfig",
+    "InvalidSamplingParams",
+    "InvalidToken",
+    "KernelUnavailable",
+    "KvType",
+    "LoadError",
+    "ModelNotFound",
+    "OutOfMemory",
+    "ProgressListener",
+    "PromptEmpty",
+    "PromptTooLong",
+    "RequestError",
+    "SamplingParams",
+    "SelfTestFailed",
+    "Silent",
+    "TemplateError",
+    "Tokenizer",
+    "TooManyChoices",
+    "UnsupportedModel",
+    "load_engine",
+    "load_synthetic_engine",
+    "measure_bandwidth",
+    "supported_kernels",
+]

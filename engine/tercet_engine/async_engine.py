@@ -1,0 +1,267 @@
+"""The engine as the event loop sees it: submit requests, read streams.
+
+Above this file there is text and asyncio; below it token ids and one thread. Everything here runs
+on the event loop's thread but `_post_outputs` and `_post_death`, which the engine's thread calls
+and which do no more than to post to the loop: one `call_soon_threadsafe` per step, whatever the
+number of streams.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import itertools
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from tercet_engine.chat_template import ChatTemplate
+from tercet_engine.completion import CompletionRequest, EngineInfo, FinishReason
+from tercet_engine.completion_stream import CompletionStream
+from tercet_engine.config import EngineConfig
+from tercet_engine.core import EngineCore, Runner, TokenOutput
+from tercet_engine.detokenizer import Detokenizer
+from tercet_engine.engine_thread import Add, Check, End, EngineThread
+from tercet_engine.errors import (
+    EngineDead,
+    EngineDraining,
+    EngineOverloaded,
+    InvalidSamplingParams,
+    InvalidToken,
+    PromptEmpty,
+    PromptTooLong,
+    TooManyChoices,
+)
+from tercet_engine.sequence import Sequence as TokenSequence
+from tercet_engine.stats import DrainRate, EngineStats
+from tercet_engine.tokenizer import Tokenizer
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A completion in progress: what the engine computes, and who reads it."""
+
+    seq: TokenSequence
+    stream: CompletionStream
+
+
+class AsyncEngine:
+    """Serves completions. Made by `load_engine`; `close` it when done.
+
+    Its methods belong to the event loop's thread, but for `stats`, which any thread may call, and
+    `close`, which may also be called when the loop has ended.
+
+    Args:
+        runner: the model.
+        config: the engine's bounds.
+        info: what is being served.
+        tokenizer: text to tokens and back.
+        chat_template: messages to a prompt; None for a model that knows no chat.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        config: EngineConfig,
+        info: EngineInfo,
+        tokenizer: Tokenizer,
+        chat_template: ChatTemplate | None = None,
+    ) -> None:
+        capacity = runner.num_blocks * config.block_size
+        assert info.max_context_tokens <= capacity, "a sequence must fit the KV cache alone"
+        self.info = info
+        self.tokenizer = tokenizer
+        self.chat_template = chat_template
+        self._config = config
+        self._core = EngineCore(runner, config)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._open: dict[int, _Open] = {}
+        self._num_waiting_tokens = 0
+        self._num_refused = 0
+        self._ends = DrainRate()
+        self._starts = DrainRate()
+        self._ids = itertools.count()
+        self._refusal: type[EngineDraining | EngineDead] | None = None
+        self._is_empty = asyncio.Event()
+        self._is_empty.set()
+        self._thread = EngineThread(
+            self._core, on_outputs=self._post_outputs, on_death=self._post_death
+        )
+
+    def submit(self, requests: Sequence[CompletionRequest]) -> list[CompletionStream]:
+        """Queue the sequences of one client's request: all of them, or none and an error.
+
+        Raises:
+            PromptEmpty, PromptTooLong, InvalidToken, InvalidSamplingParams, TooManyChoices: the
+                request can never be served.
+            EngineOverloaded: the waiting line is full; it says when to come back.
+            EngineDraining, EngineDead: nothing more will be served.
+        """
+        if self._refusal:
+            raise self._refusal
+        sequences = [self._sequence(request) for request in requests]
+        self._check_capacity(sequences)
+        self._bind(asyncio.get_running_loop())
+        streams = list(map(self._open_stream, sequences, requests))
+        self._thread.post(Add(sequences))
+        return streams
+
+    def stats(self) -> EngineStats:
+        """Look at the engine's counters."""
+        return dataclasses.replace(self._core.stats(), num_refused=self._num_refused)
+
+    async def drain(self, deadline_seconds: float) -> None:
+        """Admit nothing more, let streams finish until the deadline, then end the others.
+
+        The streams ended early raise `EngineDraining`.
+        """
+        self._refusal = self._refusal or EngineDraining
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(deadline_seconds):
+                await self._is_empty.wait()
+        self._fail_streams(EngineDraining())
+
+    def close(self) -> None:
+        """End the engine's thread and give back its memory. Streams still open end by an error."""
+        self._refusal = self._refusal or EngineDraining
+        self._fail_streams(EngineDraining())
+        self._thread.close()
+
+    async def check_invariants(self) -> None:
+        """Wait for the current step to end and raise `AssertionError` if a block is unaccounted.
+
+        Raises:
+            EngineDead: nobody is there to look.
+        """
+        if not self._thread.is_alive:
+            raise EngineDead
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[AssertionError | None] = loop.create_future()
+
+        def reply(error: AssertionError | None) -> None:
+            loop.call_soon_threadsafe(answer.set_result, error)
+
+        self._thread.post(Check(reply))
+        if error := await answer:
+            raise error
+
+    def _sequence(self, request: CompletionRequest) -> TokenSequence:
+        """Make a sequence of a request, or raise the error that says why it cannot be served."""
+        tokens, params = list(request.prompt_tokens), request.params
+        max_context, vocab_size = self.info.max_context_tokens, self.info.vocab_size
+        if not tokens:
+            raise PromptEmpty
+        if len(tokens) + (params.max_tokens or 1) > max_context:
+            raise PromptTooLong(len(tokens), params.max_tokens, max_context)
+        for token in (min(tokens), max(tokens)):
+            if not 0 <= token < vocab_size:
+                raise InvalidToken(token, vocab_size)
+        for name, ids in (
+            ("logit_bias", params.logit_bias.keys()),
+            ("stop_token_ids", params.stop_token_ids),
+        ):
+            for token in ids:
+                if not 0 <= token < vocab_size:
+                    rule = f"takes token ids from 0 to {vocab_size - 1}; got {token}"
+                    raise InvalidSamplingParams(name, rule)
+        own_end_tokens = frozenset() if params.ignore_eos else self.info.stop_token_ids
+        return TokenSequence(
+            id=next(self._ids),
+            tokens=tokens,
+            params=params,
+            max_tokens=params.max_tokens or max_context - len(tokens),
+            end_tokens=params.stop_token_ids | own_end_tokens,
+            choice=request.choice,
+        )
+
+    def _check_capacity(self, sequences: Sequence[TokenSequence]) -> None:
+        config = self._config
+        max_places = config.max_sequences + config.max_waiting_requests
+        if len(sequences) > max_places:
+            raise TooManyChoices(len(sequences), max_places)
+        if (excess := len(self._open) + len(sequences) - max_places) > 0:
+            self._num_refused += 1
+            limit = config.max_waiting_requests
+            raise EngineOverloaded("requests", limit, self._ends.seconds_until(excess))
+        num_tokens = sum(seq.num_prompt_tokens for seq in sequences)
+        excess = self._num_waiting_tokens + num_tokens - config.max_waiting_tokens
+        if self._num_waiting_tokens and excess > 0:
+            self._num_refused += 1
+            limit = config.max_waiting_tokens
+            raise EngineOverloaded("prompt tokens", limit, self._starts.seconds_until(excess))
+
+    def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
+        assert not self._open or self._loop is loop, "streams belong to one event loop"
+        self._loop = loop
+
+    def _open_stream(self, seq: TokenSequence, request: CompletionRequest) -> CompletionStream:
+        detokenizer = Detokenizer(
+            self.tokenizer,
+            stop=seq.params.stop,
+            min_tokens=seq.params.min_tokens,
+            strip_leading_space=request.strip_leading_space,
+        )
+        end = partial(self._end, seq, FinishReason.ABORT)
+        stream = CompletionStream(seq.num_prompt_tokens, detokenizer, end)
+        self._open[seq.id] = _Open(seq, stream)
+        self._num_waiting_tokens += seq.num_prompt_tokens
+        self._is_empty.clear()
+        return stream
+
+    def _end(self, seq: TokenSequence, reason: FinishReason) -> None:
+        """End a completion on this side; the engine's thread follows before its next step."""
+        self._thread.post(End(seq, reason))
+        self._close_stream(seq)
+
+    def _close_stream(self, seq: TokenSequence) -> None:
+        stream = self._open.pop(seq.id).stream
+        self._ends.left(1)
+        if not stream.has_started:
+            self._num_waiting_tokens -= seq.num_prompt_tokens
+        if not self._open:
+            self._is_empty.set()
+
+    def _fail_streams(self, error: EngineDraining | EngineDead) -> None:
+        for opened in list(self._open.values()):
+            opened.stream.fail(error)
+            self._end(opened.seq, FinishReason.ABORT)
+
+    def _deliver(self, outputs: list[TokenOutput]) -> None:
+        """Hand each stream its token. Streams that were aborted meanwhile are no longer known."""
+        try:
+            for output in outputs:
+                if opened := self._open.get(output.sequence_id):
+                    self._hand_over(opened, output)
+        except Exception:
+            # A stream that has missed a token would go on with a hole in its text.
+            _logger.critical("tokens could not be handed to their streams", exc_info=True)
+            self._refusal = EngineDead
+            self._die()
+
+    def _hand_over(self, opened: _Open, output: TokenOutput) -> None:
+        seq, stream = opened.seq, opened.stream
+        if not stream.has_started:
+            self._num_waiting_tokens -= seq.num_prompt_tokens
+            self._starts.left(seq.num_prompt_tokens)
+        stream.push(output.token, output.finish_reason, output.num_cached_tokens)
+        if output.finish_reason:
+            self._close_stream(seq)
+        elif stream.has_ended:  # by a stop string, of which the engine knows nothing
+            self._end(seq, FinishReason.STOP)
+
+    def _die(self) -> None:
+        self._fail_streams(EngineDead())
+
+    def _post_outputs(self, outputs: list[TokenOutput]) -> None:
+        self._post(self._deliver, outputs)
+
+    def _post_death(self) -> None:
+        self._refusal = EngineDead
+        self._post(self._die)
+
+    def _post(self, callback: Callable[..., None], *args: object) -> None:
+        assert self._loop is not None, "nothing happens before the first submit"
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody reads any more
+            self._loop.call_soon_threadsafe(callback, *args)

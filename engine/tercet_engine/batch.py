@@ -1,0 +1,127 @@
+"""From chunks to the flat arrays that the model reads: all that C++ ever learns of a sequence."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from tercet_engine.scheduler import Chunk
+
+Int32Array = npt.NDArray[np.int32]
+Float32Array = npt.NDArray[np.float32]
+UInt64Array = npt.NDArray[np.uint64]
+
+FORBIDDEN: Final = -1e30
+"""The bias of a token that must not be drawn: below any logit, and finite, so that sums stay so."""
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingBatch:
+    """How to draw one token for each output. One entry per output; ragged lists by their starts."""
+
+    temperature: Float32Array
+    top_k: Int32Array
+    top_p: Float32Array
+    min_p: Float32Array
+    seed: UInt64Array
+    choice: Int32Array
+    position: Int32Array
+    presence_penalty: Float32Array
+    frequency_penalty: Float32Array
+    count_starts: Int32Array  # [num_outputs + 1]
+    count_tokens: Int32Array
+    counts: Int32Array
+    bias_starts: Int32Array  # [num_outputs + 1]
+    bias_tokens: Int32Array
+    biases: Float32Array
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One step's tokens.
+
+    Attributes:
+        token_ids: int32 [num_tokens], the chunks' tokens one after the other.
+        chunk_starts: int32 [num_chunks + 1], where each chunk begins in `token_ids`.
+        positions: int32 [num_chunks], the position of each chunk's first token.
+        block_tables: int32 [num_chunks, max_blocks], the rest of a shorter row is 0.
+        outputs: int32 [num_outputs], the chunks after which a token is drawn, ascending.
+        sampling: how to draw them.
+    """
+
+    token_ids: Int32Array
+    chunk_starts: Int32Array
+    positions: Int32Array
+    block_tables: Int32Array
+    outputs: Int32Array
+    sampling: SamplingBatch
+
+
+def make_batch(chunks: Sequence[Chunk]) -> Batch:
+    """Lay out the chunks of one step, which must be at least one."""
+    tokens: list[int] = []
+    starts = [0]
+    for chunk in chunks:
+        first = chunk.seq.num_computed_tokens
+        tokens += chunk.seq.tokens[first : first + chunk.num_tokens]
+        starts.append(len(tokens))
+    outputs = [index for index, chunk in enumerate(chunks) if chunk.is_last]
+    return Batch(
+        token_ids=_int32(tokens),
+        chunk_starts=_int32(starts),
+        positions=_int32([chunk.seq.num_computed_tokens for chunk in chunks]),
+        block_tables=_block_tables(chunks),
+        outputs=_int32(outputs),
+        sampling=_sampling([chunks[index] for index in outputs]),
+    )
+
+
+def _block_tables(chunks: Sequence[Chunk]) -> Int32Array:
+    width = max(len(chunk.seq.block_table) for chunk in chunks)
+    tables = np.zeros((len(chunks), width), np.int32)
+    for row, chunk in zip(tables, chunks, strict=True):
+        row[: len(chunk.seq.block_table)] = chunk.seq.block_table
+    return tables
+
+
+def _sampling(chunks: Sequence[Chunk]) -> SamplingBatch:
+    sequences = [chunk.seq for chunk in chunks]
+    params = [seq.params for seq in sequences]
+    counts = [list(seq.generated_counts.items()) for seq in sequences]
+    biases = [
+        [*p.logit_bias.items(), *((token, FORBIDDEN) for token in seq.forbidden_tokens)]
+        for p, seq in zip(params, sequences, strict=True)
+    ]
+    return SamplingBatch(
+        temperature=_float32([p.temperature for p in params]),
+        top_k=_int32([p.top_k for p in params]),
+        top_p=_float32([p.top_p for p in params]),
+        min_p=_float32([p.min_p for p in params]),
+        seed=np.array([p.seed for p in params], np.uint64),
+        choice=_int32([seq.choice for seq in sequences]),
+        position=_int32([len(seq.tokens) for seq in sequences]),
+        presence_penalty=_float32([p.presence_penalty for p in params]),
+        frequency_penalty=_float32([p.frequency_penalty for p in params]),
+        count_starts=_starts(counts),
+        count_tokens=_int32([token for row in counts for token, _ in row]),
+        counts=_int32([count for row in counts for _, count in row]),
+        bias_starts=_starts(biases),
+        bias_tokens=_int32([token for row in biases for token, _ in row]),
+        biases=_float32([bias for row in biases for _, bias in row]),
+    )
+
+
+def _starts(rows: Sequence[Sequence[object]]) -> Int32Array:
+    starts = np.zeros(len(rows) + 1, np.int32)
+    np.cumsum([len(row) for row in rows], out=starts[1:])
+    return starts
+
+
+def _int32(values: Sequence[int]) -> Int32Array:
+    return np.array(values, np.int32)
+
+
+def _float32(values: Sequence[float]) -> Float32Array:
+    return np.array(values, np.float32)

@@ -1,0 +1,81 @@
+"""The engine's settings and bounds: one frozen record whose relations are checked when it is made.
+
+Everything that could grow has its limit here: the context, a step's batch, the sequences that run,
+the ones that wait. Memory follows from these numbers and is allocated at start.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+from tercet_engine.errors import InvalidConfig
+
+BLOCK_SIZE: Final = 16
+"""Tokens per block of the KV cache, the unit in which attention is summed; fixed by the kernels."""
+
+Head = Literal["int8", "bf16"]
+KvType = Literal["bf16", "f32"]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """How large the engine may become. Raises `InvalidConfig` with the limit and the value.
+
+    Attributes:
+        max_context: tokens of prompt and answer together; None: what the model was made for.
+        max_batch_tokens: tokens computed in one step at most.
+        max_sequences: sequences that run at the same time at most.
+        max_waiting_requests: sequences that wait at most, beside those that run.
+        max_waiting_tokens: prompt tokens that wait at most; a single prompt may always wait alone.
+        kv_cache_bytes: memory for keys and values; None: chosen by what is free.
+        num_threads: worker threads; None: what the CPU affinity and the cgroup quota allow.
+        kernels: name of a kernel set; "": the best that this CPU runs.
+        head: how the output head is stored. It changes numbers, so it is part of the fingerprint.
+        kv_type: how keys and values are kept; part of the fingerprint too. "f32" keeps them as they
+            were computed, at twice the memory.
+        touch_kv_cache: take the KV cache's memory at start, so that it does not grow in use.
+        prefix_cache: whether the blocks of finished prompts are kept for later ones.
+        block_size: tokens per block; anything but `BLOCK_SIZE` is for tests.
+    """
+
+    max_context: int | None = None
+    max_batch_tokens: int = 512
+    max_sequences: int = 64
+    max_waiting_requests: int = 256
+    max_waiting_tokens: int = 262_144
+    kv_cache_bytes: int | None = None
+    num_threads: int | None = None
+    kernels: str = ""
+    head: Head = "int8"
+    kv_type: KvType = "bf16"
+    touch_kv_cache: bool = True
+    prefix_cache: bool = True
+    block_size: int = BLOCK_SIZE
+
+    def __post_init__(self) -> None:
+        _check_range("max_context", self.max_context, 2, 1 << 20)
+        _check_range("max_batch_tokens", self.max_batch_tokens, 1, 65_536)
+        _check_range("max_sequences", self.max_sequences, 1, 4096)
+        _check_range("max_waiting_requests", self.max_waiting_requests, 0, 1 << 20)
+        _check_range("max_waiting_tokens", self.max_waiting_tokens, 0, 1 << 30)
+        _check_range("kv_cache_bytes", self.kv_cache_bytes, 1, 1 << 50)
+        _check_range("num_threads", self.num_threads, 1, 1024)
+        _check_choice("head", self.head, get_args(Head))
+        _check_choice("kv_type", self.kv_type, get_args(KvType))
+        if self.max_sequences > self.max_batch_tokens:  # else a stream could starve in a step
+            message = (
+                f"max_sequences must be at most max_batch_tokens, {self.max_batch_tokens}, so that "
+                f"every stream can advance in every step; got {self.max_sequences}"
+            )
+            raise InvalidConfig(message)
+
+
+def _check_range(name: str, value: int | None, low: int, high: int) -> None:
+    if value is not None and not low <= value <= high:
+        message = f"{name} must be from {low} to {high}; got {value}"
+        raise InvalidConfig(message)
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        message = f"{name} must be {' or '.join(choices)}; got {value}"
+        raise InvalidConfig(message)

@@ -1,0 +1,118 @@
+"""The central loop, one step at a time. No threads, no text: same calls, same tokens."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tercet_engine.batch import Batch, make_batch
+from tercet_engine.block_pool import BlockPool
+from tercet_engine.completion import FinishReason
+from tercet_engine.config import EngineConfig
+from tercet_engine.scheduler import Scheduler
+from tercet_engine.sequence import Sequence as TokenSequence
+from tercet_engine.stats import Counters, EngineStats
+
+
+class Runner(Protocol):
+    """Computes batches: the model, or something that behaves like one."""
+
+    @property
+    def num_blocks(self) -> int:
+        """Blocks of the KV cache."""
+
+    def run(self, batch: Batch) -> Sequence[int]:
+        """Compute a batch and draw one token for each of its outputs."""
+
+    def close(self) -> None:
+        """Give back threads and memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenOutput:
+    """One token of one sequence, as a step leaves it."""
+
+    sequence_id: int
+    token: int
+    finish_reason: FinishReason | None
+    num_cached_tokens: int
+
+
+class EngineCore:
+    """Takes sequences in and advances them together, one batch per step."""
+
+    def __init__(self, runner: Runner, config: EngineConfig) -> None:
+        self._runner = runner
+        self._pool = BlockPool(runner.num_blocks, config.block_size)
+        self._scheduler = Scheduler(
+            self._pool,
+            max_batch_tokens=config.max_batch_tokens,
+            max_sequences=config.max_sequences,
+            prefix_cache=config.prefix_cache,
+        )
+        self._counters = Counters()
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a step would compute anything."""
+        return bool(self._scheduler.num_running or self._scheduler.num_waiting)
+
+    def add(self, sequences: Iterable[TokenSequence]) -> None:
+        """Put sequences at the end of the waiting line."""
+        for seq in sequences:
+            self._scheduler.add(seq)
+            self._counters.num_prompt_tokens += seq.num_prompt_tokens
+
+    def end(self, seq: TokenSequence, reason: FinishReason) -> None:
+        """Compute no more of a sequence; does nothing if it has already ended."""
+        if self._scheduler.abort(seq):
+            self._counters.num_aborted += reason is FinishReason.ABORT
+            self._counters.num_finished += reason is not FinishReason.ABORT
+
+    def step(self) -> list[TokenOutput]:
+        """Compute one batch. Does nothing when there is nothing to compute."""
+        chunks = self._scheduler.schedule()
+        if not chunks:
+            return []
+        tokens = self._runner.run(make_batch(chunks))
+        self._count(len(tokens), sum(chunk.num_tokens for chunk in chunks))
+        return [self._output(seq) for seq in self._scheduler.update(chunks, tokens)]
+
+    def stats(self) -> EngineStats:
+        """Look at the engine; safe from any thread."""
+        counters = self._counters
+        return EngineStats(
+            num_running=self._scheduler.num_running,
+            num_waiting=self._scheduler.num_waiting,
+            num_free_blocks=self._pool.num_free_blocks,
+            num_blocks=self._pool.num_blocks,
+            num_steps=counters.num_steps,
+            num_prompt_tokens=counters.num_prompt_tokens,
+            num_cached_tokens=counters.num_cached_tokens,
+            num_computed_tokens=counters.num_computed_tokens,
+            num_generated_tokens=counters.num_generated_tokens,
+            num_finished=counters.num_finished,
+            num_aborted=counters.num_aborted,
+            num_preemptions=self._scheduler.num_preemptions,
+            num_refused=0,
+        )
+
+    def check_invariants(self) -> None:
+        """Raise `AssertionError` unless every block is accounted for."""
+        self._scheduler.check_invariants()
+
+    def close(self) -> None:
+        """Give back the runner's threads and memory."""
+        self._runner.close()
+
+    def _count(self, num_drawn: int, num_computed: int) -> None:
+        self._counters.num_steps += 1
+        self._counters.num_generated_tokens += num_drawn
+        self._counters.num_computed_tokens += num_computed
+
+    def _output(self, seq: TokenSequence) -> TokenOutput:
+        num_cached = seq.num_cached_tokens or 0
+        if seq.num_generated_tokens == 1:
+            self._counters.num_cached_tokens += num_cached
+        if seq.finish_reason:
+            self._counters.num_finished += 1
+        return TokenOutput(seq.id, seq.tokens[-1], seq.finish_reason, num_cached)

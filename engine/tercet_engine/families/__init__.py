@@ -1,0 +1,29 @@
+"""The families of checkpoints that can be read, one file each.
+
+A family says how to read its `config.json`, how its tensors are called and packed, and what it
+takes for granted. Anything a family does not know it refuses in words.
+"""
+
+from tercet_engine.errors import UnsupportedModel
+from tercet_engine.families import bitnet
+from tercet_engine.families.family import Family
+from tercet_engine.model_config_file import ConfigFile
+
+__all__ = ["Family", "find_family"]
+
+_FAMILIES = (bitnet.FAMILY,)
+
+
+def find_family(config: ConfigFile) -> Family:
+    """Find the family of a checkpoint by the architecture that its config names.
+
+    Raises:
+        UnsupportedModel: no family is made for it.
+    """
+    found = config.values.get("architectures")
+    for family in _FAMILIES:
+        if found == [family.architecture]:
+            return family
+    supported = ", ".join(family.architecture for family in _FAMILIES)
+    message = f"{config.name}: architectures is {found}; supported: {supported}"
+    raise UnsupportedModel(message)

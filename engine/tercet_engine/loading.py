@@ -1,0 +1,124 @@
+"""From the name of a model to an engine that serves it.
+
+The extension is imported by the functions here and not before: streams, errors and settings can be
+used, and tested, without it.
+"""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tercet_engine.async_engine import AsyncEngine
+from tercet_engine.checkpoint import Checkpoint
+from tercet_engine.completion import EngineInfo, GenerationDefaults
+from tercet_engine.config import EngineConfig
+from tercet_engine.errors import CheckpointError, ModelNotFound
+from tercet_engine.hub import EMBEDDED_MODEL, find_model
+from tercet_engine.model_files import ModelFiles
+from tercet_engine.progress import ProgressListener, Silent
+from tercet_engine.synthetic import SHAPES, SyntheticWeights
+from tercet_engine.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from tercet_engine.model_loader import LoadedModel
+
+
+def load_engine(
+    model: str | Path | None = None,
+    config: EngineConfig | None = None,
+    *,
+    progress: ProgressListener | None = None,
+) -> AsyncEngine:
+    """Load a model and start its engine.
+
+    Args:
+        model: a checkpoint's folder, a name on the Hugging Face Hub ("org/name" or
+            "org/name@revision"), or None for the model inside this package.
+        config: the engine's bounds.
+        progress: is told how far loading has come.
+
+    Raises:
+        LoadError: the model is not there, is damaged, unknown, or too large for this machine.
+    """
+    from tercet_engine.model_loader import load_model  # noqa: PLC0415 -- see the module's docstring
+
+    config = config or EngineConfig()
+    folder = find_model(model)
+    checkpoint = Checkpoint(folder.path)
+    tokenizer = Tokenizer.from_folder(folder.path)
+    if tokenizer.vocab_size > checkpoint.shape.vocab_size:
+        message = (
+            f"{folder.path}: the tokenizer has {tokenizer.vocab_size} tokens, "
+            f"the model only {checkpoint.shape.vocab_size}"
+        )
+        raise CheckpointError(message)
+    files = ModelFiles(folder.path, checkpoint.config)
+    chat_template = files.chat_template(tokenizer, checkpoint.family.chat_template)
+    stop_token_ids = files.stop_token_ids(tokenizer)
+    defaults = files.generation_defaults()
+    loaded = load_model(checkpoint, config, progress or Silent())
+    info = _info(folder.model_id, loaded, checkpoint.shape.vocab_size, stop_token_ids, defaults)
+    return AsyncEngine(loaded.runner, config, info, tokenizer, chat_template)
+
+
+def load_synthetic_engine(
+    shape: str, config: EngineConfig | None = None, *, progress: ProgressListener | None = None
+) -> AsyncEngine:
+    """Start an engine over random weights of a named shape, to measure a machine.
+
+    Its tokenizer is the embedded model's; the text it writes means nothing, and it never ends an
+    answer by itself.
+
+    Raises:
+        LoadError: there is no such shape, or it is too large for this machine.
+    """
+    from tercet_engine.model_loader import load_model  # noqa: PLC0415 -- see the module's docstring
+
+    if shape not in SHAPES:
+        message = f"{shape} is no synthetic shape; choose one of {', '.join(SHAPES)}"
+        raise ModelNotFound(message)
+    config = config or EngineConfig()
+    weights = SyntheticWeights(SHAPES[shape])
+    tokenizer = Tokenizer.from_folder(EMBEDDED_MODEL)
+    loaded = load_model(weights, config, progress or Silent())
+    vocab_size = weights.shape.vocab_size
+    info = _info(f"synthetic-{shape}", loaded, vocab_size, frozenset(), GenerationDefaults())
+    return AsyncEngine(loaded.runner, config, info, tokenizer)
+
+
+def measure_bandwidth(num_threads: int) -> float:
+    """Measure the bytes per second read from memory, with several streams per thread."""
+    from tercet_engine import model_loader  # noqa: PLC0415 -- see the module's docstring
+
+    return model_loader.measure_bandwidth(num_threads)
+
+
+def supported_kernels() -> list[str]:
+    """Names of the kernel sets that this CPU can run, best first."""
+    from tercet_engine import model_loader  # noqa: PLC0415 -- see the module's docstring
+
+    return model_loader.supported_kernels()
+
+
+def _info(
+    model_id: str,
+    loaded: "LoadedModel",
+    vocab_size: int,
+    stop_token_ids: frozenset[int],
+    defaults: GenerationDefaults,
+) -> EngineInfo:
+    model = loaded.runner.model
+    return EngineInfo(
+        model_id=model_id,
+        created=int(time.time()),
+        fingerprint=loaded.fingerprint,
+        max_context_tokens=loaded.plan.max_context,
+        vocab_size=vocab_size,
+        kernels=model.kernels,
+        num_threads=model.num_threads,
+        stop_token_ids=stop_token_ids,
+        generation_defaults=defaults,
+        weight_bytes=model.weight_bytes,
+        decode_bytes=model.decode_bytes,
+        kv_cache_bytes=loaded.plan.kv_cache_bytes,
+    )

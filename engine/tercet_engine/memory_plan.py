@@ -1,0 +1,110 @@
+"""Will it fit? Answered before anything large is allocated.
+
+weights    2 bits per ternary weight at most, and the head: 1 byte (int8) or 2 (bf16) per value
+workspace  activations of one batch and the logits of all sequences, in float32
+KV cache   blocks x 16 tokens x layers x (keys + values), 2 or 4 bytes each
+
+The embedding table stays a map of the file: the few rows which are touched are not counted.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from tercet_engine.config import EngineConfig
+from tercet_engine.errors import InvalidConfig, OutOfMemory
+from tercet_engine.model_shape import ModelShape
+
+_SHARE_OF_FREE: Final = 4
+"""Unless told otherwise the KV cache takes one part in so many of what the model leaves free,"""
+_DEFAULT_CONTEXTS: Final = 8
+"""and no more than so many full contexts: few conversations fill theirs."""
+_RESERVE_BYTES: Final = 64 << 20
+"""For Python, the tokenizer and the server."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """Sizes that were found to fit."""
+
+    max_context: int
+    num_blocks: int
+    weight_bytes: int
+    workspace_bytes: int
+    kv_cache_bytes: int
+
+
+def plan_memory(
+    shape: ModelShape, config: EngineConfig, block_bytes: int, usable_bytes: int
+) -> MemoryPlan:
+    """Divide the memory that may be used.
+
+    Args:
+        shape: the model's sizes.
+        config: the engine's bounds.
+        block_bytes: of one block of the KV cache.
+        usable_bytes: what the machine and the container have left.
+
+    Raises:
+        OutOfMemory: the model and a KV cache for one sequence of the full context do not fit.
+        InvalidConfig: the context is longer than the model's, or than the KV cache asked for.
+    """
+    max_context = _max_context(shape, config)
+    min_blocks = -(-max_context // config.block_size)
+    weights = weight_bytes(shape, config)
+    workspace = workspace_bytes(shape, config)
+    free = usable_bytes - weights - workspace - _RESERVE_BYTES
+    if config.kv_cache_bytes is None:
+        max_blocks = min(config.max_sequences, _DEFAULT_CONTEXTS) * min_blocks
+        num_blocks = max(min_blocks, min(max_blocks, free // _SHARE_OF_FREE // block_bytes))
+    else:
+        num_blocks = config.kv_cache_bytes // block_bytes
+    if num_blocks < min_blocks:
+        message = (
+            f"a KV cache of {config.kv_cache_bytes} bytes holds {num_blocks * config.block_size} "
+            f"tokens; one sequence of the context, {max_context} tokens, needs "
+            f"{min_blocks * block_bytes} bytes. Enlarge kv_cache_bytes or lower max_context"
+        )
+        raise InvalidConfig(message)
+    if num_blocks * block_bytes > free:
+        fitting = max(0, free // block_bytes) * config.block_size
+        advice = (
+            f"the largest context that fits is {fitting} tokens: lower max_context to it"
+            if fitting >= config.block_size
+            else "not even a short context fits: choose a smaller model or a larger machine"
+        )
+        message = (
+            f"weights {_mb(weights)} + KV cache {_mb(num_blocks * block_bytes)} + workspace "
+            f"{_mb(workspace)} + reserve {_mb(_RESERVE_BYTES)} exceed the {_mb(usable_bytes)} of "
+            f"memory that this process may use; {advice}"
+        )
+        raise OutOfMemory(message)
+    return MemoryPlan(max_context, num_blocks, weights, workspace, num_blocks * block_bytes)
+
+
+def weight_bytes(shape: ModelShape, config: EngineConfig) -> int:
+    """Bytes of packed weights, at most."""
+    head_item = 1 if config.head == "int8" else 2
+    head = shape.vocab_size * (shape.hidden_size * head_item + 8)
+    return shape.num_ternary_weights // 4 + head
+
+
+def workspace_bytes(shape: ModelShape, config: EngineConfig) -> int:
+    """Bytes of the buffers of one forward pass, roughly."""
+    widths = 6 * shape.hidden_size + 3 * shape.intermediate_size
+    return 4 * (config.max_batch_tokens * widths + config.max_sequences * shape.vocab_size)
+
+
+def _max_context(shape: ModelShape, config: EngineConfig) -> int:
+    if config.max_context is None:
+        return shape.max_context
+    if config.max_context > shape.max_context:
+        message = (
+            f"max_context is {config.max_context}; this model was made for at most "
+            f"{shape.max_context} tokens"
+        )
+        raise InvalidConfig(message)
+    return config.max_context
+
+
+def _mb(num_bytes: int) -> str:
+    return f"{num_bytes / 1e6:,.0f} MB"

@@ -1,0 +1,196 @@
+"""From a checkpoint, or from random weights, to a model that runs.
+
+Tensors go to C++ one at a time: each is packed for the chosen kernels and forgotten, so the most
+memory ever held is the packed model and one tensor.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Protocol
+
+from tercet_engine import _core
+from tercet_engine.checkpoint import EMBEDDING, Float32Array, PackedLinear, UInt16Array
+from tercet_engine.config import EngineConfig
+from tercet_engine.errors import (
+    CheckpointError,
+    KernelUnavailable,
+    SelfTestFailed,
+    UnsupportedModel,
+)
+from tercet_engine.memory_plan import MemoryPlan, plan_memory
+from tercet_engine.model_runner import ModelRunner
+from tercet_engine.model_shape import ModelShape
+from tercet_engine.progress import ProgressListener
+from tercet_engine.resources import usable_cpus, usable_memory_bytes
+
+
+class WeightSource(Protocol):
+    """Gives a model's tensors by our names: a `Checkpoint`, or random ones."""
+
+    @property
+    def shape(self) -> ModelShape:
+        """The model's sizes."""
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all tensors, for the progress."""
+
+    @property
+    def head_name(self) -> str:
+        """Name of the tensor that is the output head."""
+
+    def norm_name(self, layer: int, name: str) -> str:
+        """Name of a norm."""
+
+    def linear_name(self, layer: int, name: str) -> str:
+        """Name of a linear layer."""
+
+    def norm(self, layer: int, name: str) -> Float32Array:
+        """A norm's gains; layer -1: the final one's."""
+
+    def linear(self, layer: int, name: str) -> PackedLinear:
+        """A ternary matrix."""
+
+    def table(self, name: str) -> UInt16Array:
+        """The embedding or the head."""
+
+    def num_bytes_of(self, name: str) -> int:
+        """Bytes of one tensor."""
+
+    def crc32(self, name: str) -> int:
+        """Checksum of one tensor."""
+
+    def forget(self, name: str) -> None:
+        """One tensor is packed; its source may be given back."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model that runs, and what is worth knowing of it."""
+
+    runner: ModelRunner
+    plan: MemoryPlan
+    fingerprint: str
+
+
+def load_model(
+    source: WeightSource, config: EngineConfig, progress: ProgressListener
+) -> LoadedModel:
+    """Pack a model for this machine.
+
+    Raises:
+        LoadError: a tensor is damaged, the memory is too small, or the kernels cannot run.
+    """
+    kernels = choose_kernels(config.kernels)
+    block_bytes = _core.KVCache.block_bytes(_sizes(source.shape), kind=config.kv_type)
+    plan = plan_memory(source.shape, config, block_bytes, usable_memory_bytes())
+    builder = _core.ModelBuilder(
+        _sizes(replace(source.shape, max_context=plan.max_context)),
+        kernels=kernels,
+        head=config.head,
+        num_threads=config.num_threads or usable_cpus(),
+        max_batch_tokens=config.max_batch_tokens,
+        max_batch_chunks=config.max_sequences,
+    )
+    progress.start(source.num_bytes)
+    facts = _fill(builder, source, progress)
+    model = builder.build()
+    progress.finish()
+    return LoadedModel(
+        runner=ModelRunner(
+            model,
+            plan.num_blocks,
+            kv_type=config.kv_type,
+            touch_kv_cache=config.touch_kv_cache,
+        ),
+        plan=plan,
+        fingerprint=_fingerprint(source.shape, facts, config),
+    )
+
+
+def choose_kernels(name: str) -> str:
+    """Check that a kernel set ("": the best) runs here and agrees with the reference.
+
+    Raises:
+        KernelUnavailable: this build, or this CPU, does not have it.
+        SelfTestFailed: it computes something else than the reference does.
+    """
+    supported = _core.supported_kernels()
+    if name and name not in supported:
+        known = _core.all_kernels()
+        fault = "this CPU cannot run it" if name in known else "this build does not have it"
+        message = f"kernels {name}: {fault}; choose one of {', '.join(supported)}"
+        raise KernelUnavailable(message)
+    chosen = name or supported[0]
+    if problem := _core.self_test(chosen):
+        message = (
+            f"kernels {chosen} do not agree with the reference on this machine ({problem}); "
+            f"choose others, of {', '.join(supported)}"
+        )
+        raise SelfTestFailed(message)
+    return chosen
+
+
+def _sizes(shape: ModelShape) -> _core.ModelConfig:
+    try:
+        return _core.ModelConfig(**asdict(shape))
+    except ValueError as error:
+        message = f"the model's sizes are not supported: {error}"
+        raise UnsupportedModel(message) from error
+
+
+def _fill(
+    builder: _core.ModelBuilder, source: WeightSource, progress: ProgressListener
+) -> dict[str, float]:
+    """Hand every tensor to the builder; return their checksums and scales."""
+    facts: dict[str, float] = {}
+
+    def done(name: str) -> None:
+        facts[name] = source.crc32(name)
+        source.forget(name)
+        progress.advance(source.num_bytes_of(name), name)
+
+    builder.set_embedding(source.table(EMBEDDING))
+    builder.set_head(source.table(source.head_name))
+    for name in dict.fromkeys((EMBEDDING, source.head_name)):
+        done(name)
+    builder.set_norm(-1, "final", source.norm(-1, "final"))
+    done(source.norm_name(-1, "final"))
+    for layer in range(source.shape.num_layers):
+        for name in source.shape.norm_sizes:
+            builder.set_norm(layer, name, source.norm(layer, name))
+            done(source.norm_name(layer, name))
+        for name in source.shape.linear_shapes:
+            tensor = source.linear_name(layer, name)
+            facts[f"{tensor}: scale"] = _set_linear(builder, source, layer, name)
+            done(tensor)
+    return facts
+
+
+def _set_linear(builder: _core.ModelBuilder, source: WeightSource, layer: int, name: str) -> float:
+    linear = source.linear(layer, name)
+    try:
+        builder.set_linear(layer, name, linear.codes, linear.scale)
+    except ValueError as error:  # a code that means no weight
+        message = f"{source.linear_name(layer, name)}: {error}"
+        raise CheckpointError(message) from error
+    return linear.scale
+
+
+def _fingerprint(shape: ModelShape, facts: dict[str, float], config: EngineConfig) -> str:
+    """Name everything that decides an answer: sizes, weights, how some are kept, the arithmetic."""
+    kinds = [config.head, config.kv_type]
+    everything = [asdict(shape), sorted(facts.items()), kinds, _core.NUMERICS_VERSION]
+    digest = hashlib.blake2b(json.dumps(everything).encode(), digest_size=8)
+    return f"tc-{digest.hexdigest()}"
+
+
+def measure_bandwidth(num_threads: int, num_bytes: int = 1 << 30, num_rounds: int = 8) -> float:
+    """Measure the bytes per second read from memory, with several streams per thread."""
+    return _core.measure_bandwidth(num_threads, num_bytes, num_rounds)
+
+
+def supported_kernels() -> list[str]:
+    """Names of the kernel sets that this CPU can run, best first."""
+    return _core.supported_kernels()

@@ -1,0 +1,74 @@
+"""A sequence: the tokens of one completion and how far the engine has come with them."""
+
+from array import array
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from tercet_engine.completion import FinishReason
+from tercet_engine.sampling_params import SamplingParams
+
+
+@dataclass(eq=False, slots=True)
+class Sequence:
+    """Tokens only ever grow at the end, so `num_computed_tokens` is all the progress there is.
+
+    Attributes:
+        id: unique within an engine.
+        tokens: the prompt, then everything generated so far.
+        params: how to draw; its `max_tokens` is resolved into the attribute of that name.
+        max_tokens: tokens to generate at most.
+        end_tokens: tokens which end the sequence once `params.min_tokens` are generated.
+        choice: part of the random key.
+    """
+
+    id: int
+    tokens: list[int]
+    params: SamplingParams
+    max_tokens: int
+    end_tokens: frozenset[int] = frozenset()
+    choice: int = 0
+    num_prompt_tokens: int = field(init=False)
+    num_computed_tokens: int = 0
+    """Tokens whose keys and values are in the cache."""
+    num_cached_tokens: int | None = None
+    """Prompt tokens found in the prefix cache when first admitted; None before."""
+    block_table: "array[int]" = field(default_factory=lambda: array("i"))
+    block_hashes: list[bytes] = field(default_factory=list)
+    """Of the full blocks, in order."""
+    generated_counts: Counter[int] = field(default_factory=Counter)
+    """How often each token was generated; kept only where a penalty needs it."""
+    finish_reason: FinishReason | None = None
+
+    def __post_init__(self) -> None:
+        self.num_prompt_tokens = len(self.tokens)
+
+    @property
+    def num_pending_tokens(self) -> int:
+        """Tokens that are known but not yet computed."""
+        return len(self.tokens) - self.num_computed_tokens
+
+    @property
+    def num_generated_tokens(self) -> int:
+        """Tokens drawn so far."""
+        return len(self.tokens) - self.num_prompt_tokens
+
+    @property
+    def has_penalties(self) -> bool:
+        """Whether what was generated changes how the next token is drawn."""
+        return bool(self.params.presence_penalty or self.params.frequency_penalty)
+
+    @property
+    def forbidden_tokens(self) -> Iterable[int]:
+        """Tokens that must not be drawn next: the end tokens while `min_tokens` is not reached."""
+        return self.end_tokens if self.num_generated_tokens < self.params.min_tokens else ()
+
+    def append(self, token: int) -> None:
+        """Add the token just drawn, and notice whether it ends the sequence."""
+        self.tokens.append(token)
+        if self.has_penalties:
+            self.generated_counts[token] += 1
+        if token in self.end_tokens and self.num_generated_tokens > self.params.min_tokens:
+            self.finish_reason = FinishReason.STOP
+        elif self.num_generated_tokens == self.max_tokens:
+            self.finish_reason = FinishReason.LENGTH

@@ -1,0 +1,90 @@
+"""What the engine has done, as plain numbers, and how fast its waiting line moves.
+
+The engine's thread writes the counters and any thread may read them: each is one int, so a reader
+sees every value whole, if not all of the same instant.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+MIN_RETRY_SECONDS: Final = 1.0
+MAX_RETRY_SECONDS: Final = 120.0
+
+
+@dataclass(slots=True)
+class Counters:
+    """Totals since the start."""
+
+    num_steps: int = 0
+    num_prompt_tokens: int = 0
+    num_cached_tokens: int = 0
+    num_computed_tokens: int = 0
+    num_generated_tokens: int = 0
+    num_finished: int = 0
+    num_aborted: int = 0
+    num_preemptions: int = 0
+    num_refused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """One look at the engine. Counts of now first, then totals since the start.
+
+    Attributes:
+        num_running: sequences whose tokens are being computed.
+        num_waiting: sequences that wait to be admitted.
+        num_free_blocks: blocks of the KV cache that no sequence holds.
+        num_blocks: all blocks of the KV cache.
+        num_steps: batches computed.
+        num_prompt_tokens: prompt tokens of admitted sequences.
+        num_cached_tokens: those of them found in the prefix cache.
+        num_computed_tokens: tokens put through the model, recomputed ones again.
+        num_generated_tokens: tokens drawn.
+        num_finished: sequences that came to their end.
+        num_aborted: sequences whose client left, or that a shutdown ended.
+        num_preemptions: times a sequence gave its blocks to an older one.
+        num_refused: requests refused because the waiting line was full.
+    """
+
+    num_running: int
+    num_waiting: int
+    num_free_blocks: int
+    num_blocks: int
+    num_steps: int
+    num_prompt_tokens: int
+    num_cached_tokens: int
+    num_computed_tokens: int
+    num_generated_tokens: int
+    num_finished: int
+    num_aborted: int
+    num_preemptions: int
+    num_refused: int
+
+
+class DrainRate:
+    """How fast something leaves, measured over the last departures."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, window: int = 64) -> None:
+        self._clock = clock
+        self._departures: deque[tuple[float, int]] = deque(maxlen=window)
+
+    def left(self, amount: int) -> None:
+        """Record that `amount` left just now."""
+        self._departures.append((self._clock(), amount))
+
+    def seconds_until(self, amount: int) -> float:
+        """Guess when `amount` more will have left, between 1 and 120 s.
+
+        Before two departures are on record there is no rate, and the least is answered. The time
+        since the last departure counts, so that an engine which has stalled is not called fast.
+        """
+        if len(self._departures) < 2:
+            return MIN_RETRY_SECONDS
+        elapsed = self._clock() - self._departures[0][0]
+        num_left = sum(departed for _, departed in self._departures) - self._departures[0][1]
+        if not num_left:
+            return MAX_RETRY_SECONDS
+        return min(max(elapsed * amount / num_left, MIN_RETRY_SECONDS), MAX_RETRY_SECONDS)

@@ -1,0 +1,148 @@
+"""Random weights of a real model's shape, to ask how fast a machine would be before downloading.
+
+The numbers are made as they are packed, one matrix at a time, from a fixed seed. Embedding and head
+are windows that slide over one small buffer, a row beginning a few values after the one before, so
+that they cost no memory; packing the head makes full-size rows of it, and what is timed is real.
+"""
+
+import math
+import zlib
+from typing import Final
+
+import numpy as np
+
+from tercet_engine.checkpoint import (
+    EMBEDDING,
+    FINAL_NORM,
+    Float32Array,
+    PackedLinear,
+    UInt8Array,
+    UInt16Array,
+)
+from tercet_engine.model_shape import ModelShape
+
+SHAPES: Final = {
+    "tiny": ModelShape(
+        num_layers=4,
+        hidden_size=384,
+        intermediate_size=1024,
+        num_heads=6,
+        num_kv_heads=2,
+        head_dim=64,
+        vocab_size=4096,
+        max_context=2048,
+    ),
+    "700m": ModelShape(
+        num_layers=24,
+        hidden_size=1536,
+        intermediate_size=4096,
+        num_heads=16,
+        num_kv_heads=16,
+        head_dim=96,
+        vocab_size=32_002,
+        max_context=2048,
+    ),
+    "2b4t": ModelShape(
+        num_layers=30,
+        hidden_size=2560,
+        intermediate_size=6912,
+        num_heads=20,
+        num_kv_heads=5,
+        head_dim=128,
+        vocab_size=128_256,
+        max_context=4096,
+    ),
+    "8b": ModelShape(
+        num_layers=32,
+        hidden_size=4096,
+        intermediate_size=14_336,
+        num_heads=32,
+        num_kv_heads=8,
+        head_dim=128,
+        vocab_size=128_256,
+        max_context=8192,
+    ),
+}
+"""The shapes that can be asked for by name."""
+
+_ROW_SHIFT: Final = 8
+_LOGIT_SPREAD: Final = 3.0
+
+
+class SyntheticWeights:
+    """A source of weights like a `Checkpoint`, but made up.
+
+    Args:
+        shape: the model's sizes.
+        seed: the same seed gives the same weights.
+    """
+
+    def __init__(self, shape: ModelShape, seed: int = 0) -> None:
+        self.shape = shape
+        self.head_name = EMBEDDING
+        self._seed = seed
+        self._code_of_byte = _valid_codes()[np.arange(256) % 81]
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all tensors, were they in a file."""
+        layers = range(self.shape.num_layers)
+        names = [EMBEDDING, FINAL_NORM]
+        names += [self.norm_name(i, name) for i in layers for name in self.shape.norm_sizes]
+        names += [self.linear_name(i, name) for i in layers for name in self.shape.linear_shapes]
+        return sum(map(self.num_bytes_of, names))
+
+    def num_bytes_of(self, name: str) -> int:
+        """Bytes of one tensor, were it in a file."""
+        if name == EMBEDDING:
+            return 2 * self.shape.vocab_size * self.shape.hidden_size
+        kind = name.rsplit(".", maxsplit=1)[-1]
+        if kind in self.shape.linear_shapes and ".linear." in name:
+            return math.prod(self.shape.linear_shapes[kind]) // 4
+        return 4 * self.shape.norm_sizes.get(kind, self.shape.hidden_size)
+
+    def norm_name(self, layer: int, name: str) -> str:
+        """Name of a norm; layer -1: the final one."""
+        return FINAL_NORM if layer < 0 else f"{layer}.norm.{name}"
+
+    def linear_name(self, layer: int, name: str) -> str:
+        """Name of a linear layer."""
+        return f"{layer}.linear.{name}"
+
+    def norm(self, layer: int, name: str) -> Float32Array:
+        """Gains of 1; of the final norm such that logits spread by a few units."""
+        if layer < 0:
+            gain = _LOGIT_SPREAD / math.sqrt(self.shape.hidden_size)
+            return np.full(self.shape.hidden_size, gain, np.float32)
+        return np.ones(self.shape.norm_sizes[name], np.float32)
+
+    def linear(self, layer: int, name: str) -> PackedLinear:
+        """Random codes, with the scale that keeps the size of what goes through."""
+        rows, cols = self.shape.linear_shapes[name]
+        random = np.random.default_rng([self._seed, layer, *name.encode()])
+        draws = np.frombuffer(random.bytes(rows // 4 * cols), np.uint8).reshape(rows // 4, cols)
+        return PackedLinear(self._code_of_byte[draws], math.sqrt(1.5 / cols))
+
+    def table(self, name: str) -> UInt16Array:
+        """Random rows [vocab, hidden] that overlap in memory."""
+        vocab_size, hidden_size = self.shape.vocab_size, self.shape.hidden_size
+        random = np.random.default_rng([self._seed, *name.encode()])
+        values = random.standard_normal(vocab_size * _ROW_SHIFT + hidden_size, np.float32)
+        buffer = (values.view(np.uint32) >> 16).astype(np.uint16)
+        return np.lib.stride_tricks.as_strided(
+            buffer, (vocab_size, hidden_size), (_ROW_SHIFT * 2, 2), writeable=False
+        )
+
+    def crc32(self, name: str) -> int:
+        """What decides the tensor's values."""
+        return zlib.crc32(f"{name} {self._seed}".encode())
+
+    def forget(self, name: str) -> None:
+        """Nothing is kept."""
+
+
+def _valid_codes() -> UInt8Array:
+    """The 81 bytes made of four codes below 3."""
+    return np.array(
+        [a | b << 2 | c << 4 | d << 6 for a, b, c, d in np.ndindex(3, 3, 3, 3)], np.uint8
+    )

@@ -1,0 +1,37 @@
+"""Builders that several rooms' tests share."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tercet_engine import AsyncEngine
+from tests.oracle.toy_engine import make_toy_engine
+
+DATA = Path(__file__).parent / "oracle" / "data"
+
+
+@pytest.fixture
+def toy_engines() -> Iterator[Callable[..., AsyncEngine]]:
+    """Makes toy engines (the arguments are `make_toy_engine`'s) and closes them at the end."""
+    engines: list[AsyncEngine] = []
+
+    def make(*args: object, **kwargs: object) -> AsyncEngine:
+        engines.append(make_toy_engine(*args, **kwargs))
+        return engines[-1]
+
+    yield make
+    for engine in engines:
+        engine.close()
+
+
+@pytest.fixture
+def toy_engine(toy_engines: Callable[..., AsyncEngine]) -> AsyncEngine:
+    """An engine over the toy runner, with its own thread, tokenizer and chat template."""
+    return toy_engines()
+
+
+@pytest.fixture(params=["tiny/bitnet_offline", "tiny/bitnet_online", "tiny256/bitnet_offline"])
+def tiny_checkpoint(request: pytest.FixtureRequest) -> Path:
+    """Each small checkpoint in the layout of bitnet-b1.58-2B-4T; it has no tokenizer."""
+    return DATA / request.param

@@ -1,0 +1,396 @@
+"""Are the tests tests? Each mutant is a plausible mistake, and some test must see it.
+
+    python tests/mutants/run.py [PART OF A NAME]
+
+The engine's sources are copied to a temporary folder, one change is made there, and the tests named
+with it are run against the copy, never against the working tree. A mutant that survives, or whose
+source is no longer found, fails the run.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "engine" / "tercet_engine"
+
+RUN_TESTS = """
+import importlib.util
+import sys
+import pytest
+# An editable install would lead the import back to the working tree.
+sys.meta_path[:] = [f for f in sys.meta_path if "Redirecting" not in type(f).__name__]
+sys.path.insert(0, sys.argv[1])
+assert importlib.util.find_spec("tercet_engine").origin.startswith(sys.argv[1])
+sys.exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", *sys.argv[2:]]))
+"""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One mistake: in `module`, `source` becomes `mistake`; `tests` should notice."""
+
+    name: str
+    module: str
+    source: str
+    mistake: str
+    tests: tuple[str, ...]
+
+
+POOL = ("test_block_pool", "test_scheduler", "test_scheduler_properties")
+SCHEDULER = ("test_scheduler", "test_scheduler_properties")
+TEXT = ("test_detokenizer",)
+STREAMS = ("test_async_engine",)
+TEMPLATE = ("test_chat_template",)
+ARRAYS = ("test_batch", "test_scheduler_properties")
+FILES = ("test_safetensors_file", "test_checkpoint")
+
+MUTANTS = (
+    Mutant(
+        "a block is known by its own tokens only",
+        "block_pool",
+        "hashlib.blake2b(parent + array",
+        "hashlib.blake2b(array",
+        POOL,
+    ),
+    Mutant(
+        "prefixes are evicted before their tails",
+        "block_pool",
+        "for block in reversed(blocks):  # tails",
+        "for block in blocks:  # tails",
+        POOL,
+    ),
+    Mutant(
+        "the block released last is taken first",
+        "block_pool",
+        "popitem(last=False)",
+        "popitem(last=True)",
+        POOL,
+    ),
+    Mutant(
+        "a block taken anew is still found by its old hash",
+        "block_pool",
+        "            self._forget(block)\n",
+        "",
+        POOL,
+    ),
+    Mutant(
+        "a match goes on after an unknown block",
+        "block_pool",
+        "                break\n            blocks.append",
+        "                continue\n            blocks.append",
+        POOL,
+    ),
+    Mutant(
+        "a cached block is not taken off the free list",
+        "block_pool",
+        "                del self._free[block]\n",
+        "                pass\n",
+        POOL,
+    ),
+    Mutant(
+        "blocks about to be held count as free",
+        "block_pool",
+        "return len(self._free) - sum(self._ref_counts[block] == 0 for block in blocks)",
+        "return len(self._free)",
+        POOL,
+    ),
+    Mutant(
+        "a later block with the same content replaces the first",
+        "block_pool",
+        "        if block_hash not in self._cached:\n",
+        "        if True:\n",
+        POOL,
+    ),
+    Mutant(
+        "a prompt found whole in the cache computes nothing",
+        "scheduler",
+        "num_matchable = (len(seq.tokens) - 1) //",
+        "num_matchable = len(seq.tokens) //",
+        SCHEDULER,
+    ),
+    Mutant(
+        "the first admitted is preempted",
+        "scheduler",
+        "victim = self._running[-1]",
+        "victim = self._running[0]",
+        SCHEDULER,
+    ),
+    Mutant(
+        "the preempted goes to the end of the line",
+        "scheduler",
+        "self._waiting.appendleft(victim)",
+        "self._waiting.append(victim)",
+        SCHEDULER,
+    ),
+    Mutant(
+        "the preempted keep what they had computed",
+        "scheduler",
+        '        seq.block_table = array("i")\n        seq.num_computed_tokens = 0\n',
+        '        seq.block_table = array("i")\n',
+        SCHEDULER,
+    ),
+    Mutant(
+        "the finished keep their blocks",
+        "scheduler",
+        "            if seq.finish_reason:\n                self._stop(seq)\n",
+        "            if seq.finish_reason:\n                self._running.remove(seq)\n",
+        SCHEDULER,
+    ),
+    Mutant(
+        "half-full blocks are published",
+        "scheduler",
+        "last = seq.num_computed_tokens // self._pool.block_size",
+        "last = self._pool.num_blocks_for(seq.num_computed_tokens)",
+        SCHEDULER,
+    ),
+    Mutant(
+        "the budget is not used up by streams",
+        "scheduler",
+        "                budget -= num_tokens\n\n",
+        "                pass\n\n",
+        SCHEDULER,
+    ),
+    Mutant(
+        "one sequence too many runs",
+        "scheduler",
+        "if len(self._running) == self._max_sequences:",
+        "if len(self._running) > self._max_sequences:",
+        SCHEDULER,
+    ),
+    Mutant(
+        "cached tokens are computed again",
+        "scheduler",
+        "seq.num_computed_tokens = len(cached) * self._pool.block_size",
+        "seq.num_computed_tokens = 0",
+        SCHEDULER,
+    ),
+    Mutant(
+        "a token is drawn after every chunk",
+        "scheduler",
+        "return self.num_tokens == self.seq.num_pending_tokens",
+        "return True",
+        SCHEDULER,
+    ),
+    Mutant(
+        "an end token counts one token too early",
+        "sequence",
+        "self.num_generated_tokens > self.params.min_tokens",
+        "self.num_generated_tokens >= self.params.min_tokens",
+        SCHEDULER,
+    ),
+    Mutant(
+        "the drawing position lags by one",
+        "batch",
+        "position=_int32([len(seq.tokens) for",
+        "position=_int32([len(seq.tokens) - 1 for",
+        ARRAYS,
+    ),
+    Mutant(
+        "positions start at zero in every chunk",
+        "batch",
+        "positions=_int32([chunk.seq.num_computed_tokens for",
+        "positions=_int32([0 * chunk.seq.num_computed_tokens for",
+        ARRAYS,
+    ),
+    Mutant(
+        "broken characters are let out at once",
+        "detokenizer",
+        "self._utf8.decode(self._tokens.token_bytes(token))",
+        'self._tokens.token_bytes(token).decode("utf-8", "replace")',
+        TEXT,
+    ),
+    Mutant(
+        "the first bytes of a last character are lost",
+        "detokenizer",
+        'self._utf8.decode(b"", final=True)',
+        'self._utf8.decode(b"")',
+        TEXT,
+    ),
+    Mutant(
+        "the beginning of a stop string leaks",
+        "detokenizer",
+        "num_safe = len(self._held) - self._num_undecided()",
+        "num_safe = len(self._held)",
+        TEXT,
+    ),
+    Mutant(
+        "what was held back is lost at the end",
+        "detokenizer",
+        "return text + self._stops.flush()",
+        "return text",
+        TEXT,
+    ),
+    Mutant(
+        "the first stop string of the list wins",
+        "detokenizer",
+        "return min(matches)[1] if matches else None",
+        "return matches[0][1] if matches else None",
+        TEXT,
+    ),
+    Mutant(
+        "a stop string across tokens is missed",
+        "detokenizer",
+        "self._held.find(stop, max(0, num_seen - len(stop) + 1))",
+        "self._held.find(stop, num_seen)",
+        TEXT,
+    ),
+    Mutant(
+        "the shortest tail is held back instead of the longest",
+        "detokenizer",
+        "for start in range(max(0, len(self._held) - longest), len(self._held)):",
+        "for start in reversed(range(max(0, len(self._held) - longest), len(self._held))):",
+        TEXT,
+    ),
+    Mutant(
+        "every leading space is dropped",
+        "detokenizer",
+        "            self._strip_space = False\n",
+        "",
+        TEXT,
+    ),
+    Mutant(
+        "the end token's text is shown",
+        "completion_stream",
+        "if finish_reason is not FinishReason.STOP:",
+        "if True:",
+        (*STREAMS, "test_detokenizer"),
+    ),
+    Mutant(
+        "the engine computes on after a stop string",
+        "async_engine",
+        "            self._end(seq, FinishReason.STOP)\n",
+        "            self._close_stream(seq)\n",
+        STREAMS,
+    ),
+    Mutant(
+        "an abort is not told to the engine",
+        "async_engine",
+        "        self._thread.post(End(seq, reason))\n",
+        "",
+        STREAMS,
+    ),
+    Mutant(
+        "aborted streams keep their place in the line",
+        "async_engine",
+        "            self._num_waiting_tokens -= seq.num_prompt_tokens\n        if not self._open",
+        "            pass\n        if not self._open",
+        STREAMS,
+    ),
+    Mutant(
+        "streams of a dead engine are left waiting",
+        "async_engine",
+        "        self._post(self._die)\n",
+        "",
+        STREAMS,
+    ),
+    Mutant(
+        "a full line admits one more",
+        "async_engine",
+        "len(sequences) - max_places) > 0:",
+        "len(sequences) - max_places) > 1:",
+        STREAMS,
+    ),
+    Mutant(
+        "a client's special tokens act",
+        "chat_template",
+        "return mark.join(pieces)",
+        'return "".join(pieces)',
+        TEMPLATE,
+    ),
+    Mutant(
+        "two texts may join into a special token",
+        "chat_template",
+        "return end - start < self._lengths[-1] and rest[: end - start] in self._begun",
+        "return False",
+        TEMPLATE,
+    ),
+    Mutant(
+        "a prompt may have two BOS tokens",
+        "tokenizer",
+        "return tokens if tokens[: len(bos)] == bos else bos + tokens",
+        "return bos + tokens",
+        (*TEMPLATE, "test_tokenizer"),
+    ),
+    Mutant(
+        "overlapping tensors are read",
+        "safetensors_file",
+        "if info.start != end:",
+        "if info.start > end:",
+        FILES,
+    ),
+    Mutant(
+        "truncated files are read",
+        "safetensors_file",
+        "if info.end > num_data_bytes:",
+        "if info.end > num_data_bytes + 8:",
+        FILES,
+    ),
+    Mutant(
+        "the quarters of a matrix are packed in another order",
+        "checkpoint",
+        "<< (2 * block)",
+        "<< (6 - 2 * block)",
+        FILES,
+    ),
+)
+
+
+def run_tests(folder: Path, names: Iterable[str]) -> "subprocess.CompletedProcess[bytes]":
+    """Run some test files against the package in `folder`."""
+    tests = [f"tests/engine/{name}.py" for name in names]
+    command = [sys.executable, "-c", RUN_TESTS, str(folder.parent), *tests]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, timeout=120, check=False)
+
+
+def survives(mutant: Mutant, folder: Path) -> str | None:
+    """Say what is wrong with the tests, or None if they noticed the mutant."""
+    path = PACKAGE / f"{mutant.module}.py"
+    source = path.read_text()
+    if source.count(mutant.source) != 1:
+        return f"its source occurs {source.count(mutant.source)} times in {path.name}"
+    (folder / path.name).write_text(source.replace(mutant.source, mutant.mistake))
+    try:
+        done = run_tests(folder, mutant.tests)
+    except subprocess.TimeoutExpired:
+        return None  # to hang is to be noticed
+    finally:
+        shutil.copy(path, folder / path.name)
+    if done.returncode == 0:
+        return "no test noticed it"
+    return (
+        None if done.returncode == 1 else f"the tests could not run: {done.stdout.decode()[-2000:]}"
+    )
+
+
+def say(*words: object) -> None:
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Run every mutant whose name holds the argument."""
+    chosen = [mutant for mutant in MUTANTS if " ".join(sys.argv[1:]) in mutant.name]
+    faults = 0
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "tercet_engine"
+        shutil.copytree(PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        control = run_tests(folder, {name for mutant in chosen for name in mutant.tests})
+        if control.returncode:
+            say("the tests fail without any mutant:", control.stdout.decode()[-3000:])
+            say(control.stderr.decode()[-1000:])
+            return 1
+        for mutant in chosen:
+            fault = survives(mutant, folder)
+            faults += fault is not None
+            say("survived" if fault else "died    ", f"{mutant.module}: {mutant.name}", fault or "")
+    say(f"{len(chosen) - faults} of {len(chosen)} mutants died")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""Puts the server together. Everything is passed in, so a test's server is the real one."""
+
+from typing import Final
+
+from fastapi import Depends, FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from tercet_engine import AsyncEngine, EngineError
+from tercet_server.body import IgnoredFields
+from tercet_server.dependencies import check_api_key
+from tercet_server.errors import ServerError
+from tercet_server.lifecycle import Lifecycle
+from tercet_server.logs import Logger, make_logger
+from tercet_server.metrics import Metrics
+from tercet_server.middleware.body_limit import BodyLimit
+from tercet_server.middleware.concurrency_limit import ConcurrencyLimit
+from tercet_server.middleware.request_log import RequestLog
+from tercet_server.responses import answer_error
+from tercet_server.routes import chat, completions, health, models
+from tercet_server.settings import Settings
+
+_EXPOSED_HEADERS: Final = ["x-request-id", "openai-processing-ms", "retry-after", "retry-after-ms"]
+
+
+def create_app(
+    settings: Settings, engine: AsyncEngine | None, *, logger: Logger | None = None
+) -> FastAPI:
+    """The server as an ASGI application.
+
+    Args:
+        settings: of the server.
+        engine: which whoever made it closes; None: still being loaded, to be announced to
+            `app.state.lifecycle.loaded`.
+        logger: where its lines go; None: as the settings say.
+    """
+    logger = logger or make_logger(settings)
+    lifecycle = Lifecycle(engine)
+    metrics = Metrics(lifecycle)
+    app = FastAPI(
+        title="Tercet",
+        openapi_url=None,  # bodies are read by the protocol's models; OpenAI's reference is theirs
+        redirect_slashes=False,
+        exception_handlers=dict.fromkeys(
+            (ServerError, EngineError, HTTPException, RequestValidationError), answer_error
+        ),
+        middleware=[
+            Middleware(RequestLog, logger=logger, requests=metrics.requests),
+            *_cross_origin_rules(settings),
+            Middleware(ConcurrencyLimit, max_requests=settings.max_concurrent_requests),
+            Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
+        ],
+    )
+    app.state.settings = settings
+    app.state.lifecycle = lifecycle
+    app.state.logger = logger
+    app.state.metrics = metrics
+    app.state.ignored_fields = IgnoredFields(logger)
+    for resource in (chat, completions, models):
+        app.include_router(resource.router, prefix="/v1", dependencies=[Depends(check_api_key)])
+    app.include_router(health.router)
+    return app
+
+
+def _cross_origin_rules(settings: Settings) -> list[Middleware]:
+    if not settings.cors_origin:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origin,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=_EXPOSED_HEADERS,
+        )
+    ]

@@ -1,0 +1,151 @@
+"""`tercet bench`: how fast is this host, and what limits it?"""
+
+import json
+import os
+import sys
+from typing import Annotated, Final
+
+import typer
+
+from tercet_engine import EngineConfig
+from tercet_server.cli.bandwidth import BandwidthMeter
+from tercet_server.cli.examples import examples
+from tercet_server.cli.failure import UsageError
+from tercet_server.cli.host import peak_memory_bytes
+from tercet_server.cli.measure import Workload, measure
+from tercet_server.cli.progress import showing_progress
+from tercet_server.cli.report import Report
+from tercet_server.cli.subject import find_source, load_subject
+from tercet_server.cli.values import one_of, whole
+
+DEFAULT_CONTEXT: Final = 4096
+MAX_STREAMS: Final = 512
+
+app = typer.Typer(add_completion=False)
+
+EPILOG: Final = examples(
+    ("tercet bench --synthetic 2b4t", "random weights of BitNet 2B4T's shape; no download"),
+    ("tercet bench", "the small model inside this package"),
+    ("tercet bench ./model --streams 4,8,16", "a folder, also with many streams at once"),
+    ("tercet bench --synthetic 2b4t --json > host.json", "for machines"),
+)
+
+
+@app.command(epilog=EPILOG)
+def bench(
+    *,
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            help="A folder, or a name on the Hugging Face Hub. Unset: the small model inside this "
+            "package. \\[env: TERCET_MODEL]",
+            metavar="MODEL",
+        ),
+    ] = None,
+    synthetic: Annotated[
+        str | None,
+        typer.Option(
+            help="Random weights of this shape instead of a model: tiny, 700m, 2b4t or 8b.",
+            metavar="SHAPE",
+        ),
+    ] = None,
+    prompt_tokens: Annotated[
+        int, typer.Option(parser=whole(1), metavar="N", help="Tokens of the prompt.")
+    ] = 512,
+    generate_tokens: Annotated[
+        int, typer.Option(parser=whole(1), metavar="N", help="Tokens generated in each round.")
+    ] = 64,
+    repeat: Annotated[
+        int, typer.Option(parser=whole(1), metavar="N", help="Rounds; medians are reported.")
+    ] = 3,
+    streams: Annotated[
+        str,
+        typer.Option(help="Also decode so many streams together, e.g. 4,8,16.", metavar="N,N,..."),
+    ] = "",
+    context: Annotated[
+        int | None,
+        typer.Option(
+            parser=whole(2),
+            metavar="N",
+            envvar="TERCET_CONTEXT",
+            help=f"Tokens of prompt and answer together. Unset: {DEFAULT_CONTEXT}, or the model's.",
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            parser=whole(1, 1024),
+            metavar="N",
+            envvar="TERCET_THREADS",
+            help="Worker threads. Unset: what this process may use.",
+        ),
+    ] = None,
+    kernels: Annotated[
+        str,
+        typer.Option(
+            envvar="TERCET_KERNELS",
+            metavar="NAME",
+            help="Kernel set to force, e.g. avx2. Unset: the best that this CPU runs.",
+        ),
+    ] = "",
+    head: Annotated[
+        str,
+        typer.Option(
+            parser=one_of("int8", "bf16"),
+            metavar="int8|bf16",
+            envvar="TERCET_HEAD",
+            help="How the output head is stored.",
+        ),
+    ] = "int8",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")
+    ] = False,
+) -> None:
+    """Measure how fast this host runs a model, and what limits it.
+
+    Loads the model, then measures the time to the first token, decoding, and in between the speed
+    of the memory, which bounds decoding. Run it while nothing else runs.
+    """
+    if model is not None and synthetic is not None:
+        message = "give a MODEL or --synthetic, not both"
+        raise UsageError(message)
+    workload = Workload(prompt_tokens, generate_tokens, repeat, _numbers(streams))
+    source = find_source(model or os.environ.get("TERCET_MODEL") or None, synthetic)
+    max_context = context or min(DEFAULT_CONTEXT, source.weights.shape.max_context)
+    workload.check(max_context)
+    config = EngineConfig(
+        max_context=max_context,
+        max_sequences=max((1, *workload.streams)),
+        num_threads=threads,
+        kernels=kernels,
+        head=head,  # type: ignore[arg-type] # parsed to be one of the two
+        touch_kv_cache=False,  # so that the peak is of what the workload really holds
+        prefix_cache=False,
+    )
+    with showing_progress(quiet=as_json) as progress:
+        subject = load_subject(source, config, progress)
+    try:
+        with BandwidthMeter(subject.num_threads) as meter:
+            say = _tell if sys.stderr.isatty() or not as_json else lambda _: None
+            figures = measure(subject, workload, meter.measure, on_round=say)
+        report = Report(subject, workload, figures, peak_memory_bytes())
+    finally:
+        subject.runner.close()
+    if as_json:
+        print(json.dumps(report.as_json(), indent=2))
+    else:
+        from rich.console import Console  # noqa: PLC0415 -- --json needs it not
+
+        report.print_table(Console())
+
+
+def _tell(what: str) -> None:
+    print(f"measuring: {what}", file=sys.stderr, flush=True)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not all(part.isdecimal() and 1 <= int(part) <= MAX_STREAMS for part in parts):
+        message = f"--streams takes numbers from 1 to {MAX_STREAMS} between commas; got '{text}'"
+        raise UsageError(message)
+    return tuple(map(int, parts))

@@ -1,0 +1,109 @@
+"""What routes ask for by type: the engine, the services, the record of the request at hand.
+
+All are coroutines, though none waits: FastAPI would send plain functions to another thread.
+"""
+
+import hashlib
+import hmac
+from typing import Annotated, Final
+
+from fastapi import Depends, Request
+
+from tercet_engine import AsyncEngine
+from tercet_server.errors import InvalidApiKey
+from tercet_server.lifecycle import Lifecycle
+from tercet_server.logs import Logger
+from tercet_server.record import RequestRecord
+from tercet_server.services.admission import Admission
+from tercet_server.services.chat import ChatService
+from tercet_server.services.completions import CompletionService
+from tercet_server.settings import Settings
+
+_CHARS_PER_TOKEN: Final = 32
+
+
+async def _settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+async def _lifecycle(request: Request) -> Lifecycle:
+    lifecycle: Lifecycle = request.app.state.lifecycle
+    return lifecycle
+
+
+async def _logger(request: Request) -> Logger:
+    logger: Logger = request.app.state.logger
+    return logger
+
+
+async def _record(request: Request) -> RequestRecord:
+    record: RequestRecord = request.state.record
+    return record
+
+
+SettingsDep = Annotated[Settings, Depends(_settings)]
+LifecycleDep = Annotated[Lifecycle, Depends(_lifecycle)]
+LoggerDep = Annotated[Logger, Depends(_logger)]
+RecordDep = Annotated[RequestRecord, Depends(_record)]
+
+
+async def _engine(lifecycle: LifecycleDep) -> AsyncEngine:
+    return lifecycle.engine
+
+
+EngineDep = Annotated[AsyncEngine, Depends(_engine)]
+
+
+async def _model_names(settings: SettingsDep, engine: EngineDep) -> tuple[str, ...]:
+    return settings.served_model_name or (engine.info.model_id,)
+
+
+ModelNamesDep = Annotated[tuple[str, ...], Depends(_model_names)]
+
+
+async def _admission(settings: SettingsDep, engine: EngineDep, names: ModelNamesDep) -> Admission:
+    context = engine.info.max_context_tokens
+    return Admission(
+        engine=engine,
+        model_names=names,
+        max_prompt_chars=settings.max_prompt_chars or _CHARS_PER_TOKEN * context,
+        timeout_seconds=settings.request_timeout_seconds,
+    )
+
+
+AdmissionDep = Annotated[Admission, Depends(_admission)]
+
+
+async def _chat_service(admission: AdmissionDep) -> ChatService:
+    return ChatService(admission)
+
+
+async def _completion_service(admission: AdmissionDep) -> CompletionService:
+    return CompletionService(admission)
+
+
+ChatServiceDep = Annotated[ChatService, Depends(_chat_service)]
+CompletionServiceDep = Annotated[CompletionService, Depends(_completion_service)]
+
+
+async def check_api_key(request: Request, settings: SettingsDep) -> None:
+    """Let pass who sends one of the keys, or everybody where there are none.
+
+    Every key is compared, each in constant time, so that the time taken tells nothing of them.
+
+    Raises:
+        InvalidApiKey: the key is missing or wrong.
+    """
+    if not settings.api_key:
+        return
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not given.strip():
+        message = "no API key was given; send the header 'Authorization: Bearer YOUR_KEY'"
+        raise InvalidApiKey(message)
+    given_digest = hashlib.sha256(given.strip().encode("latin-1")).digest()
+    keys = [key.get_secret_value().encode() for key in settings.api_key]
+    matches = [hmac.compare_digest(given_digest, hashlib.sha256(k).digest()) for k in keys]
+    if not any(matches):
+        message = "the API key is not one of this server's"
+        raise InvalidApiKey(message)

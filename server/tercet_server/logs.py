@@ -1,0 +1,68 @@
+"""Where log lines go and what they look like: one event a line, for people or for machines.
+
+Everything goes to standard error. Libraries which use `logging` (uvicorn, the engine) come out in
+the same form.
+"""
+
+import logging
+import sys
+from typing import Any, TextIO
+
+import structlog
+from structlog.typing import FilteringBoundLogger, Processor
+
+from tercet_server.settings import Settings
+
+Logger = FilteringBoundLogger
+
+
+def make_logger(settings: Settings, output: TextIO | None = None) -> Logger:
+    """A logger of its own, not registered anywhere.
+
+    Args:
+        settings: say how much is logged, and in which form.
+        output: where to write; None: standard error.
+    """
+    stream = output or sys.stderr
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    logger: Logger = structlog.wrap_logger(
+        structlog.WriteLogger(stream),
+        processors=[*_common(), *_rendering(settings, stream)],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        cache_logger_on_first_use=True,
+    )
+    return logger
+
+
+def route_logging(settings: Settings, output: TextIO | None = None) -> None:
+    """Send the records of the standard `logging` module the same way, for the whole process."""
+    stream = output or sys.stderr
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *_common()],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *_rendering(settings, stream),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.log_level.upper())
+    for chatty in ("uvicorn.error", "httpx", "sse_starlette"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _common() -> list[Processor]:
+    return [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+
+
+def _rendering(settings: Settings, stream: TextIO) -> list[Any]:
+    if settings.log_format == "json":
+        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    traceback = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=traceback)]

@@ -1,0 +1,195 @@
+"""POST /v1/chat/completions: what a client sends and what it gets.
+
+Images, audio, files and tool calls are named here only to be refused in words.
+"""
+
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from tercet_server.protocol.common import (
+    MAX_NAME_CHARS,
+    Count,
+    FinishReason,
+    GenerationRequest,
+    RequestModel,
+    ResponseModel,
+    Usage,
+    refuse,
+)
+
+MAX_MESSAGES: Final = 2048
+MAX_CONTENT_PARTS: Final = 1024
+
+Role = Literal["developer", "system", "user", "assistant", "tool"]
+
+
+class TextPart(RequestModel):
+    """A piece of a message's text."""
+
+    type: Literal["text"]
+    text: str
+
+
+class RefusalPart(RequestModel):
+    """Words with which an assistant declined, sent back as part of the conversation."""
+
+    type: Literal["refusal"]
+    refusal: str
+
+    @property
+    def text(self) -> str:
+        """The words, under the name they have in other parts."""
+        return self.refusal
+
+
+def _tag_of_part(part: object) -> str | None:
+    kind = part.get("type") if isinstance(part, dict) else None
+    return f"<{kind}>" if kind in {"text", "refusal"} else None
+
+
+def _tag_of_content(content: object) -> str | None:
+    if isinstance(content, str):
+        return "<string>"
+    return "<parts>" if isinstance(content, list) else None
+
+
+Part = Annotated[
+    Annotated[TextPart, Tag("<text>")] | Annotated[RefusalPart, Tag("<refusal>")],
+    Discriminator(
+        _tag_of_part,
+        custom_error_type="part_type",
+        custom_error_message=(
+            "must be a part of type 'text': this server does not take images, audio or files"
+        ),
+    ),
+]
+Content = Annotated[
+    Annotated[str, Tag("<string>")]
+    | Annotated[
+        tuple[Part, ...],
+        Field(min_length=1, max_length=MAX_CONTENT_PARTS, fail_fast=True),
+        Tag("<parts>"),
+    ],
+    Discriminator(
+        _tag_of_content,
+        custom_error_type="content_type",
+        custom_error_message="must be a string, or a list of parts of type 'text'",
+    ),
+]
+
+
+class Message(RequestModel):
+    """One turn of the conversation. What an assistant once answered may be sent back as it came."""
+
+    role: Role
+    content: Content | None = None
+    name: Annotated[str, Field(max_length=MAX_NAME_CHARS)] | None = None
+    tool_call_id: Annotated[str, Field(max_length=MAX_NAME_CHARS)] | None = None
+    tool_calls: Any = None
+    function_call: Any = None
+
+    @property
+    def text(self) -> str:
+        """The content as one string; parts become lines."""
+        if isinstance(self.content, tuple):
+            return "\n".join(part.text for part in self.content)
+        return self.content or ""
+
+    @model_validator(mode="after")
+    def _check_what_the_role_needs(self) -> Self:
+        for param in ("tool_calls", "function_call"):
+            if getattr(self, param):
+                refuse(param, "is not supported: this server does not offer tool calls")
+        if self.content is None:
+            refuse("content", "is required: a string, or a list of parts of type 'text'")
+        return self
+
+
+class ChatCompletionRequest(GenerationRequest):
+    """The body of a chat request."""
+
+    messages: Annotated[
+        tuple[Message, ...], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)
+    ]
+    max_completion_tokens: Count | None = None
+
+    @property
+    def num_chars(self) -> int:
+        """Length of all messages together."""
+        return sum(len(message.text) for message in self.messages)
+
+    @property
+    def token_limit(self) -> int | None:
+        """Tokens of an answer at most; None where the client leaves it open."""
+        return self.max_completion_tokens or self.max_tokens
+
+    @model_validator(mode="after")
+    def _check_that_the_limits_agree(self) -> Self:
+        new, old = self.max_completion_tokens, self.max_tokens
+        if new is not None and old is not None and new != old:
+            refuse(
+                "max_tokens",
+                "is the old name of max_completion_tokens, and the two differ: {old} and {new}. "
+                "Give one of them",
+                old=old,
+                new=new,
+            )
+        return self
+
+
+class AssistantMessage(ResponseModel):
+    """A whole answer."""
+
+    role: Literal["assistant"]
+    content: str
+    refusal: None
+
+
+class ChatChoice(ResponseModel):
+    """One of the answers asked for."""
+
+    index: int
+    message: AssistantMessage
+    logprobs: None
+    finish_reason: FinishReason
+
+
+class ChatCompletion(ResponseModel):
+    """The answer to a request that does not stream."""
+
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[ChatChoice]
+    usage: Usage
+
+
+class Delta(ResponseModel):
+    """What a chunk adds to its message."""
+
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+
+
+class ChunkChoice(ResponseModel):
+    """What a chunk adds to one of the answers."""
+
+    index: int
+    delta: Delta
+    logprobs: None
+    finish_reason: FinishReason | None
+
+
+class ChatCompletionChunk(ResponseModel):
+    """One event of a stream. `usage` is written only if the client asked for it."""
+
+    id: str
+    object: Literal["chat.completion.chunk"]
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[ChunkChoice]
+    usage: Usage | None = None

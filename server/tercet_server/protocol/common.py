@@ -1,0 +1,175 @@
+"""What the completion endpoints share: the base of every request, sampling fields, usage.
+
+Requests are read strictly: a number is a number, never a string that looks like one. Fields that
+OpenAI allows to be null are null-able here. Every list, string and number has a bound. Unknown
+fields are kept by name only so that the server can log them; see `ignored_fields`.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal, NoReturn, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from tercet_server.protocol.unsupported import HARMLESS_FIELDS, find_unsupported
+
+MAX_CHOICES: Final = 16
+MAX_SEQUENCES: Final = 128
+"""Choices times prompts of one request."""
+MAX_STOP_STRINGS: Final = 4
+MAX_STOP_CHARS: Final = 256
+MAX_STOP_TOKEN_IDS: Final = 64
+MAX_LOGIT_BIASES: Final = 1024
+MAX_METADATA_PAIRS: Final = 16
+MAX_NAME_CHARS: Final = 256
+MAX_TOKEN_ID: Final = 2**31 - 1
+MIN_SEED: Final = -(2**63)
+MAX_SEED: Final = 2**64 - 1
+
+TokenId = Annotated[int, Field(ge=0, le=MAX_TOKEN_ID)]
+Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
+
+
+def refuse(param: str, words: str, **context: int) -> NoReturn:
+    """Refuse a request from a validator of the whole. `words` follow the name of `param`."""
+    raise PydanticCustomError("refused", words, {"param": param, **context})
+
+
+class RequestModel(BaseModel):
+    """The base of everything a client sends."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="ignore",
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+    )
+
+
+class ResponseModel(BaseModel):
+    """The base of everything the server answers. Only what was set is written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def to_json(self) -> str:
+        """One line of JSON; a field that was set to None is null, one never set is left out."""
+        return self.model_dump_json(exclude_unset=True)
+
+
+class StreamOptions(RequestModel):
+    """How a stream is told."""
+
+    include_usage: bool | None = None
+
+
+def _as_stop_strings(value: object) -> object:
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return (value,)
+    if isinstance(value, list):
+        return tuple(value)
+    raise PydanticCustomError("stop_type", "must be a string, or a list of strings")
+
+
+def _as_biases(value: Mapping[str, float] | None) -> Mapping[str, float] | None:
+    for key in value or {}:
+        if not (key.isascii() and key.isdigit() and len(key) <= 10 and int(key) <= MAX_TOKEN_ID):
+            raise PydanticCustomError(
+                "logit_bias_key", "must have token ids as its keys; got '{key}'", {"key": key[:40]}
+            )
+    return value
+
+
+def _at_most(limit: int) -> BeforeValidator:
+    """Count an object's entries before any is looked at: each that is wrong costs time."""
+
+    def check(value: object) -> object:
+        if isinstance(value, dict) and len(value) > limit:
+            words = "must have at most {max_length} entries"
+            raise PydanticCustomError("too_long", words, {"max_length": limit})
+        return value
+
+    return BeforeValidator(check)
+
+
+StopStrings = Annotated[
+    tuple[Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARS)], ...],
+    Field(max_length=MAX_STOP_STRINGS, fail_fast=True),
+    BeforeValidator(_as_stop_strings),
+]
+LogitBias = Annotated[
+    dict[str, Annotated[float, Field(ge=-100, le=100)]],
+    _at_most(MAX_LOGIT_BIASES),
+    AfterValidator(_as_biases),
+]
+Metadata = Annotated[
+    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]],
+    _at_most(MAX_METADATA_PAIRS),
+]
+
+
+class GenerationRequest(RequestModel):
+    """The fields that chat and plain completions have in common."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: Annotated[str, Field(max_length=MAX_NAME_CHARS)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=-1, le=2**31 - 1)] | None = None
+    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    seed: Annotated[int, Field(ge=MIN_SEED, le=MAX_SEED)] | None = None
+    stop: StopStrings = ()
+    stop_token_ids: (
+        Annotated[tuple[TokenId, ...], Field(max_length=MAX_STOP_TOKEN_IDS, fail_fast=True)] | None
+    ) = None
+    n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
+    max_tokens: Count | None = None
+    min_tokens: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    ignore_eos: bool | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    logit_bias: LogitBias | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    user: Annotated[str, Field(max_length=1024)] | None = None
+    metadata: Metadata | None = None
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether a stream ends with a chunk of usage."""
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+    @property
+    def ignored_fields(self) -> list[str]:
+        """Names that the client sent and this server does not know, at most 32 of them."""
+        names = (name for name in self.model_extra or {} if name not in HARMLESS_FIELDS)
+        return [name for name, _ in zip(names, range(32), strict=False)]
+
+    @model_validator(mode="after")
+    def _refuse_what_is_not_supported(self) -> Self:
+        if found := find_unsupported(self.model_extra or {}):
+            refuse(*found)
+        if self.stream_options is not None and not self.stream:
+            refuse("stream_options", "is only allowed together with stream=true")
+        return self
+
+
+class PromptTokensDetails(ResponseModel):
+    """Where the prompt's tokens came from."""
+
+    cached_tokens: int
+
+
+class Usage(ResponseModel):
+    """Tokens read and written for one request."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptTokensDetails
+
+
+FinishReason = Literal["stop", "length"]

@@ -1,0 +1,1 @@
+"""HTTP verbs and statuses: one file per resource, some ten lines per endpoint."""

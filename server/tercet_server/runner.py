@@ -1,0 +1,221 @@
+"""Runs the server from its settings to its end: listen, load, serve, drain.
+
+The address is taken first, so that a port in use is noticed before a model is loaded, and requests
+are answered (503) while it is. The first SIGTERM or SIGINT stops the taking of work: /ready fails,
+new requests are refused, streams may go on until the deadline and are then ended by an error event.
+The second ends the process at once.
+"""
+
+import asyncio
+import atexit
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final
+
+import uvicorn
+from typing_extensions import override
+
+from tercet_engine import AsyncEngine, ProgressListener, load_engine
+from tercet_server.app import create_app
+from tercet_server.daemon_thread import run_in_daemon_thread
+from tercet_server.http_protocol import BoundedHttpProtocol
+from tercet_server.logs import make_logger, route_logging
+from tercet_server.settings import Settings
+
+if TYPE_CHECKING:
+    from tercet_server.lifecycle import Lifecycle
+
+_FLUSH_SECONDS: Final = 5
+"""After the drain: for the last bytes to reach their clients."""
+_BACKLOG: Final = 2048
+_STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+LoadEngine = Callable[[Settings, ProgressListener | None], AsyncEngine]
+"""Makes the engine, on a thread of its own. Raises `LoadError`."""
+OnReady = Callable[[str, AsyncEngine], None]
+"""Is told the server's URL and its engine once it serves."""
+
+
+def load_from_settings(settings: Settings, progress: ProgressListener | None) -> AsyncEngine:
+    """Load the model that the settings name."""
+    return load_engine(settings.model, settings.engine_config(), progress=progress)
+
+
+def serve(
+    settings: Settings,
+    *,
+    progress: ProgressListener | None = None,
+    on_ready: OnReady | None = None,
+    load: LoadEngine = load_from_settings,
+) -> int:
+    """Serve until a signal says to stop. Must be called on the main thread.
+
+    Args:
+        settings: of the server and its engine.
+        progress: is told how far the loading of the model has come, on another thread.
+        on_ready: is called once the server takes requests.
+        load: makes the engine.
+
+    Returns:
+        The process's exit code, 0: it was told to stop, and has.
+
+    Raises:
+        OSError: the address cannot be listened on.
+        LoadError: the engine cannot be started.
+    """
+    route_logging(settings)
+    with contextlib.closing(listen(settings.host, settings.port)) as listener:
+        server = Server(settings)
+        with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+            runner.run(server.run_to_end(listener, lambda: load(settings, progress), on_ready))
+    return 0
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take an address.
+
+    Raises:
+        OSError: it is in use, not ours, or not an address.
+    """
+    flags = socket.AI_PASSIVE
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    family, kind, number, _, address = found[0]
+    listener = socket.socket(family, kind, number)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """How a client on this host calls the server."""
+    host, port = listener.getsockname()[:2]
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 -- compared, not bound
+        host = "localhost"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _end_process() -> None:
+    """End without waiting for the thread that loads, nor tripping over it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+class Server(uvicorn.Server):
+    """uvicorn, told when to end by a drain and not by the signal itself."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._logger = make_logger(settings)
+        app = create_app(settings, None, logger=self._logger)
+        self._lifecycle: Lifecycle = app.state.lifecycle
+        self._stop = asyncio.Event()
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=BoundedHttpProtocol,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                limit_concurrency=4 * settings.max_concurrent_requests + 256,
+                timeout_keep_alive=settings.keep_alive_seconds,
+                timeout_graceful_shutdown=_FLUSH_SECONDS,
+            )
+        )
+
+    async def run_to_end(
+        self,
+        listener: socket.socket,
+        load: Callable[[], AsyncEngine],
+        on_ready: OnReady | None = None,
+    ) -> None:
+        """Serve until told to stop, then drain.
+
+        Raises:
+            LoadError: the engine cannot be started.
+        """
+        with self._stopping_at_signals():
+            serving = asyncio.create_task(self.serve(sockets=[listener]))
+            try:
+                if engine := await self._load(load):
+                    try:
+                        await self._serve_until_stopped(engine, serving, listener, on_ready)
+                    finally:
+                        await asyncio.to_thread(engine.close)  # it may be in the midst of a step
+            finally:
+                self.should_exit = True
+                await serving
+
+    def stop(self) -> None:
+        """Begin the drain. Called on the event loop's thread."""
+        self._stop.set()
+
+    @override
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # signals begin a drain, see `_stopping_at_signals`
+
+    async def _load(self, load: Callable[[], AsyncEngine]) -> AsyncEngine | None:
+        """The engine, or None if the server was told to stop before there was one."""
+        loading = asyncio.create_task(run_in_daemon_thread(load))
+        await self._first_of(loading)
+        if loading.done():
+            return loading.result()
+        loading.cancel()
+        atexit.register(_end_process)
+        return None
+
+    async def _serve_until_stopped(
+        self,
+        engine: AsyncEngine,
+        serving: asyncio.Task[None],
+        listener: socket.socket,
+        on_ready: OnReady | None,
+    ) -> None:
+        self._lifecycle.loaded(engine)
+        self._logger.info("serving", url=url_of(listener), model=engine.info.model_id)
+        if on_ready:
+            on_ready(url_of(listener), engine)
+        await self._first_of(serving)
+        self._logger.info("draining", seconds=self._settings.drain_seconds)
+        await engine.drain(self._settings.drain_seconds)
+        self.should_exit = True
+        await serving  # until the last answers are out
+        self._logger.info("stopped")
+
+    async def _first_of(self, task: asyncio.Task[object]) -> None:
+        """Wait for a task to end or for being told to stop."""
+        stop = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stop.cancel()
+
+    @contextlib.contextmanager
+    def _stopping_at_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in _STOP_SIGNALS:
+            loop.add_signal_handler(number, self._on_signal, number)
+        try:
+            yield
+        finally:
+            for number in _STOP_SIGNALS:
+                loop.remove_signal_handler(number)
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        if self._stop.is_set():
+            self._logger.warning("ended_at_once", signal=number.name)
+            os._exit(128 + number)
+        self.stop()

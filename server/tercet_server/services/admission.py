@@ -1,0 +1,100 @@
+"""From a checked request to its sequences in the engine: all that happens before the first byte.
+
+Whatever is wrong with a request comes to light here, while it can still be an ordinary answer.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from tercet_engine import AsyncEngine, ChatPrompt, CompletionRequest
+from tercet_server.errors import PromptTooLarge, UnknownModel
+from tercet_server.protocol.common import GenerationRequest
+from tercet_server.record import RequestRecord
+from tercet_server.services.generation import Generation
+from tercet_server.services.sampling import sampling_params
+
+_SHORT_CHARS: Final = 4096
+"""Texts up to this length are tokenised where they are: a thread would take longer to wake."""
+
+A = TypeVar("A")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What the services of both endpoints do alike.
+
+    Attributes:
+        engine: computes.
+        model_names: under which the model is asked for; the first is its own.
+        max_prompt_chars: in one prompt.
+        timeout_seconds: for a whole request.
+    """
+
+    engine: AsyncEngine
+    model_names: tuple[str, ...]
+    max_prompt_chars: int
+    timeout_seconds: float
+
+    def check_model(self, name: str | None) -> str:
+        """The name to answer under. A client that names no model gets the one there is.
+
+        Raises:
+            UnknownModel: it is not served here.
+        """
+        if name is None:
+            return self.model_names[0]
+        if name not in self.model_names:
+            raise UnknownModel(name, self.model_names)
+        return name
+
+    async def tokenise(
+        self, lengths: Sequence[int], param: str, function: Callable[[A], T], argument: A
+    ) -> T:
+        """Call a function that tokenises, in a thread of its own if there is much to do.
+
+        Args:
+            lengths: of each prompt, in characters.
+            param: the field that holds them.
+            function: turns its argument into tokens.
+            argument: the prompts.
+
+        Raises:
+            PromptTooLarge: one of them is not worth trying.
+        """
+        for num_chars in lengths:
+            if num_chars > self.max_prompt_chars:
+                raise PromptTooLarge(num_chars, self.max_prompt_chars, param)
+        if sum(lengths) <= _SHORT_CHARS:
+            return function(argument)
+        return await asyncio.to_thread(function, argument)
+
+    def submit(
+        self,
+        request: GenerationRequest,
+        prompts: Sequence[ChatPrompt],
+        max_tokens: int | None,
+        record: RequestRecord,
+    ) -> Generation:
+        """Hand all sequences of a request to the engine, or none.
+
+        The choices of each prompt are numbered from 0, so that a prompt gets the same answers
+        alone and in company.
+
+        Raises:
+            RequestError, EngineOverloaded, EngineDraining, EngineDead: why it was not taken.
+        """
+        params = sampling_params(request, max_tokens, self.engine.info.generation_defaults)
+        num_choices = request.n or 1
+        record.seed, record.stream = params.seed, bool(request.stream)
+        streams = self.engine.submit(
+            [
+                CompletionRequest(prompt.tokens, params, choice, prompt.strip_leading_space)
+                for prompt in prompts
+                for choice in range(num_choices)
+            ]
+        )
+        record.num_choices = len(streams)
+        return Generation(streams, num_choices, self.timeout_seconds, record)

@@ -1,0 +1,135 @@
+"""POST /v1/chat/completions without HTTP."""
+
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from tercet_engine import ChatPrompt, RequestError, TemplateError
+from tercet_server.protocol.chat import (
+    AssistantMessage,
+    ChatChoice,
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatCompletionRequest,
+    ChunkChoice,
+    Delta,
+    Message,
+)
+from tercet_server.protocol.common import FinishReason, Usage
+from tercet_server.record import RequestRecord
+from tercet_server.services.admission import Admission
+from tercet_server.services.generation import Generation
+
+
+@dataclass(frozen=True, slots=True)
+class ChatService:
+    """Answers conversations."""
+
+    admission: Admission
+
+    async def start(
+        self, request: ChatCompletionRequest, record: RequestRecord
+    ) -> "ChatCompletionInProgress":
+        """Check, tokenise and admit a request. Whoever calls this must `close` what it returns.
+
+        Raises:
+            ServerError, EngineError: why it was not admitted.
+        """
+        model = record.model = self.admission.check_model(request.model)
+        try:
+            prompt = await self.admission.tokenise(
+                [request.num_chars], "messages", self._prompt, request.messages
+            )
+            generation = self.admission.submit(request, [prompt], request.token_limit, record)
+        except RequestError as error:
+            if error.param == "prompt":  # the engine's word for it
+                error.param = "messages"
+            raise
+        return ChatCompletionInProgress(
+            generation,
+            model=model,
+            system_fingerprint=self.admission.engine.info.fingerprint,
+            include_usage=request.include_usage,
+        )
+
+    def _prompt(self, messages: Iterable[Message]) -> ChatPrompt:
+        template = self.admission.engine.chat_template
+        if template is None:
+            message = "this model has no chat template; use /v1/completions with a text prompt"
+            raise TemplateError(message)
+        return template.prompt([_as_dict(message) for message in messages])
+
+
+class ChatCompletionInProgress:
+    """An answer that is being generated: read it by `chunks` or wait for `response`."""
+
+    def __init__(
+        self, generation: Generation, *, model: str, system_fingerprint: str, include_usage: bool
+    ) -> None:
+        self._generation = generation
+        self._include_usage = include_usage
+        self._head: dict[str, Any] = {
+            "id": f"chatcmpl-{uuid.uuid4().hex}",
+            "created": int(time.time()),
+            "model": model,
+            "system_fingerprint": system_fingerprint,
+        }
+
+    async def chunks(self) -> AsyncIterator[ChatCompletionChunk]:
+        """The role of each choice, its text piece by piece, why it ended; usage if asked for."""
+        for index in range(self._generation.num_choices):
+            yield self._chunk(index, Delta(role="assistant", content=""))
+        async for piece in self._generation.pieces():
+            if piece.text:
+                yield self._chunk(piece.index, Delta(content=piece.text))
+            if piece.finish_reason:
+                yield self._chunk(piece.index, Delta(), piece.finish_reason)
+        if self._include_usage:
+            yield self._usage_chunk()
+
+    async def response(self) -> ChatCompletion:
+        """The whole answer."""
+        finished = await self._generation.finish()
+        return ChatCompletion(
+            **self._head,
+            object="chat.completion",
+            choices=[
+                ChatChoice(
+                    index=index,
+                    message=AssistantMessage(role="assistant", content=text.text, refusal=None),
+                    logprobs=None,
+                    finish_reason=text.finish_reason,
+                )
+                for index, text in enumerate(finished)
+            ],
+            usage=self._generation.usage(),
+        )
+
+    def close(self) -> None:
+        """Give up what is still being computed; does nothing when nothing is."""
+        self._generation.close()
+
+    def _chunk(
+        self, index: int, delta: Delta, finish_reason: FinishReason | None = None
+    ) -> ChatCompletionChunk:
+        choice = ChunkChoice(index=index, delta=delta, logprobs=None, finish_reason=finish_reason)
+        usage: dict[str, None] = {"usage": None} if self._include_usage else {}
+        return ChatCompletionChunk(
+            **self._head, object="chat.completion.chunk", choices=[choice], **usage
+        )
+
+    def _usage_chunk(self) -> ChatCompletionChunk:
+        usage: Usage = self._generation.usage()
+        return ChatCompletionChunk(
+            **self._head, object="chat.completion.chunk", choices=[], usage=usage
+        )
+
+
+def _as_dict(message: Message) -> dict[str, str]:
+    """A message as templates know it. `developer` is the new name of what they call `system`."""
+    role = "system" if message.role == "developer" else message.role
+    fields = {"role": role, "content": message.text}
+    optional = {"name": message.name, "tool_call_id": message.tool_call_id}
+    return fields | {name: value for name, value in optional.items() if value is not None}

@@ -1,0 +1,163 @@
+"""Everything that whoever starts the server may choose: one frozen record, checked once.
+
+A field is a flag of `tercet serve` and a variable of the environment under the same name:
+`max_body_bytes`, `--max-body-bytes`, `TERCET_MAX_BODY_BYTES`. Flags win over the environment. Lists
+are separated by commas in the environment. Sizes in bytes take units, "512MiB".
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BeforeValidator,
+    ByteSize,
+    Field,
+    PositiveFloat,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from tercet_engine import EngineConfig, Head, KvType
+from tercet_server.words import path_of, sentence_of
+
+
+class InvalidSettings(ValueError):
+    """A setting is wrong. Each line of the message names one, with its rule and the value given."""
+
+
+def _split(value: object) -> object:
+    """A list from the environment: parts between commas, blanks around them dropped."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), Field(max_length=64)]
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
+
+
+class Settings(BaseSettings):
+    """The settings of one server. Make it with `load_settings`, which explains what is wrong."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TERCET_", env_ignore_empty=True, frozen=True, extra="forbid"
+    )
+
+    model: str | None = None
+    """A checkpoint's folder or a name on the Hugging Face Hub; None: the model in the package."""
+    served_model_name: Names = ()
+    """Names under which clients may ask for the model, the first being its own; none: its id."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    """0 takes any free one."""
+    cors_origin: Names = ()
+    """Origins whose web pages may call the server; "*" allows all."""
+    api_key: Secrets = ()
+    """Keys that clients must send; none: the server is open to all who reach it."""
+    api_key_file: Path | None = None
+    """A file of further keys, one a line; empty lines and lines that begin with # do not count."""
+
+    max_body_bytes: Annotated[ByteSize, Field(ge=1024, le=2**30)] = ByteSize(4 * 2**20)
+    max_prompt_chars: Annotated[int, Field(ge=1)] | None = None
+    """Characters in one prompt, beyond which its tokens are not even counted; None: 32 for each
+    token of the context, several times what text needs."""
+    max_concurrent_requests: Annotated[int, Field(ge=1, le=65536)] = 512
+    """Requests in progress at the same time; more are answered with 429."""
+    request_timeout_seconds: PositiveFloat = 1800
+    keep_alive_seconds: Annotated[int, Field(ge=1, le=3600)] = 75
+    """How long an idle connection is kept; longer than proxies keep theirs."""
+    ping_seconds: PositiveFloat = 15
+    """A stream in which nothing happens for so long gets a comment, so that proxies keep it."""
+    stalled_client_seconds: PositiveFloat = 60
+    """A stream whose client takes nothing in for so long is given up."""
+    drain_seconds: Annotated[float, Field(ge=0)] = 25
+    """How long streams may go on after SIGTERM."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["console", "json"] = "console"
+
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """None: as many as the CPU affinity and the container's quota allow."""
+    kernels: str = ""
+    """Name of a kernel set; empty: the best that this CPU runs."""
+    head: Head = "int8"
+    kv_type: KvType = "bf16"
+    context: Annotated[int, Field(ge=2, le=2**20)] | None = None
+    """Tokens of prompt and answer together; None: what the model was made for."""
+    batch_tokens: Annotated[int, Field(ge=1, le=65536)] = 512
+    max_sequences: Annotated[int, Field(ge=1, le=4096)] = 64
+    max_waiting_requests: Annotated[int, Field(ge=0, le=2**20)] = 256
+    max_waiting_tokens: Annotated[int, Field(ge=0, le=2**30)] = 262_144
+    kv_cache_bytes: Annotated[ByteSize, Field(ge=1, le=2**50)] | None = None
+    """Memory for keys and values; None: chosen by what is free."""
+    prefix_cache: bool = True
+
+    def engine_config(self) -> EngineConfig:
+        """The engine's part of the settings.
+
+        Raises:
+            InvalidConfig: two of them contradict each other.
+        """
+        return EngineConfig(
+            max_context=self.context,
+            max_batch_tokens=self.batch_tokens,
+            max_sequences=self.max_sequences,
+            max_waiting_requests=self.max_waiting_requests,
+            max_waiting_tokens=self.max_waiting_tokens,
+            kv_cache_bytes=None if self.kv_cache_bytes is None else int(self.kv_cache_bytes),
+            num_threads=self.threads,
+            kernels=self.kernels,
+            head=self.head,
+            kv_type=self.kv_type,
+            prefix_cache=self.prefix_cache,
+        )
+
+    @model_validator(mode="after")
+    def _read_keys_from_the_file(self) -> Self:
+        if self.api_key_file is not None:
+            keys = (*self.api_key, *map(SecretStr, _read_keys(self.api_key_file)))
+            object.__setattr__(self, "api_key", keys)  # frozen only once it is made
+        if any(not key.get_secret_value() for key in self.api_key):
+            message = "api_key must not be empty"
+            raise ValueError(message)
+        return self
+
+
+def load_settings(**flags: Any) -> Settings:
+    """Make settings of flags and, where a flag is absent or None, of the environment.
+
+    Raises:
+        InvalidSettings: in words, one line for each setting that is wrong.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+        raise InvalidSettings("\n".join(map(_line, found))) from None
+
+
+def _line(error: ErrorDetails) -> str:
+    sentence = sentence_of(error)
+    if (path := path_of(error)) is None:
+        return sentence
+    name = re.split(r"[.\[]", path.removeprefix("TERCET_").lower())[0]
+    return f"--{name.replace('_', '-')} (TERCET_{name.upper()}) {sentence}"
+
+
+def _read_keys(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"api_key_file {path} cannot be read: {error}"
+        raise ValueError(message) from error
+    keys = [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
+    if not keys:
+        message = f"api_key_file {path} holds no key"
+        raise ValueError(message)
+    return keys

@@ -1,0 +1,109 @@
+"""`tercet bench` on the embedded model: a real measurement, if a short one."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from tercet_server.cli.bandwidth import BandwidthMeter, buffer_bytes
+from tercet_server.cli.failure import CommandError
+from tests.cli.conftest import Outcome, run_process
+
+Tercet = Callable[..., Outcome]
+
+SHORT = ("--prompt-tokens", "32", "--generate-tokens", "1", "--repeat", "1", "--threads", "1")
+KEYS = {
+    "model",
+    "decode_tokens_per_second",
+    "prefill_tokens_per_second",
+    "ttft_seconds",
+    "memory_bandwidth_bytes_per_second",
+    "bytes_per_token",
+    "decode_share_of_limit",
+    "peak_memory_bytes",
+    "load_seconds",
+    "kernels",
+    "threads",
+    "prompt_tokens",
+    "context",
+    "version",
+    "cpu",
+}
+
+
+@pytest.fixture(scope="module")
+def outcome() -> Outcome:
+    return run_process("bench", "--json", *SHORT, "--streams", "2")
+
+
+def test_json_holds_every_figure_and_stdout_nothing_else(outcome: Outcome) -> None:
+    assert outcome.exit_code == 0
+    assert outcome.err == ""
+    figures = json.loads(outcome.out)
+    assert figures.keys() >= KEYS
+    assert figures["model"] == "tercet-tiny"
+    assert (figures["threads"], figures["prompt_tokens"], figures["context"]) == (1, 32, 2048)
+    assert [entry["streams"] for entry in figures["streams"]] == [2]
+
+
+def test_the_figures_agree_with_each_other(outcome: Outcome) -> None:
+    figures = json.loads(outcome.out)
+
+    limit = figures["memory_bandwidth_bytes_per_second"] / figures["bytes_per_token"]
+    assert figures["decode_share_of_limit"] == pytest.approx(
+        figures["decode_tokens_per_second"] / limit
+    )
+    kv_bytes = figures["kv_bytes_per_context_token"] * figures["measured_context"]
+    assert figures["bytes_per_token"] == pytest.approx(
+        figures["weight_bytes_per_token"] + kv_bytes, abs=1
+    )
+    assert figures["prefill_tokens_per_second"] * figures["ttft_seconds"] == pytest.approx(32)
+
+
+def test_the_buffer_of_the_bandwidth_measurement_is_no_part_of_the_peak(outcome: Outcome) -> None:
+    figures = json.loads(outcome.out)
+
+    assert figures["weight_bytes"] < figures["peak_memory_bytes"] < buffer_bytes(1 << 40)
+
+
+def test_the_table_names_the_model_and_says_what_limits_it(tercet: Tercet) -> None:
+    outcome = tercet("bench", *SHORT)
+
+    assert outcome.exit_code == 0
+    assert "tercet-tiny on " in outcome.out
+    for row in ("prefill", "time to first token", "decode, 1 stream", "memory bandwidth"):
+        assert row in outcome.out
+    assert "caches" in outcome.out
+    assert "\x1b" not in outcome.out
+
+
+def test_random_weights_of_a_named_shape_need_no_model(tercet: Tercet) -> None:
+    outcome = tercet("bench", "--synthetic", "tiny", "--json", *SHORT)
+
+    assert json.loads(outcome.out)["model"] == "synthetic tiny"
+
+
+def test_the_kernels_and_threads_of_the_environment_are_used_and_flags_win(
+    tercet: Tercet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERCET_KERNELS", "reference")
+    monkeypatch.setenv("TERCET_THREADS", "7")
+
+    figures = json.loads(tercet("bench", "--json", *SHORT).out)
+
+    assert (figures["kernels"], figures["threads"]) == ("reference", 1)
+
+
+@pytest.mark.parametrize(
+    ("usable", "buffer"), [(1 << 40, 1 << 30), (1 << 30, 1 << 29), (1 << 20, 1 << 26)]
+)
+def test_the_buffer_takes_at_most_half_of_the_memory_left(usable: int, buffer: int) -> None:
+    assert buffer_bytes(usable) == buffer
+
+
+def test_a_meter_whose_child_has_ended_says_so() -> None:
+    with BandwidthMeter(num_threads=1) as meter:
+        meter._process.kill()
+        meter._process.wait()
+        with pytest.raises(CommandError, match="memory"):
+            meter.measure()

@@ -1,0 +1,142 @@
+"""The flags of `tercet serve` are the settings' fields."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from tercet_server.cli.options import ARGUMENTS, WORDINGS, flag_of, variable_of, with_settings
+from tercet_server.settings import Settings, load_settings
+from tests.cli.conftest import Outcome
+
+Tercet = Callable[..., Outcome]
+
+FLAGS = sorted(set(Settings.model_fields) - ARGUMENTS)
+
+
+@pytest.fixture(scope="module")
+def given() -> Callable[..., dict[str, Any]]:
+    """What a command would be called with for these arguments."""
+    calls: list[dict[str, Any]] = []
+    app = typer.Typer(add_completion=False)
+
+    @app.command()
+    @with_settings
+    def record(**values: Any) -> None:
+        calls.append(values)
+
+    def run(*arguments: str) -> dict[str, Any]:
+        app(list(arguments), standalone_mode=False)
+        return calls.pop()
+
+    return run
+
+
+def test_every_field_has_a_wording_and_every_wording_a_field() -> None:
+    assert set(WORDINGS) == set(FLAGS)
+
+
+def test_help_shows_the_flag_and_the_variable_of_every_field(tercet: Tercet) -> None:
+    text = tercet("serve", "--help").out
+
+    for name in FLAGS:
+        assert flag_of(name) in text
+        assert variable_of(name) in text
+    assert "TERCET_MODEL" in text
+
+
+def test_help_shows_defaults_as_they_would_be_written(tercet: Tercet) -> None:
+    text = " ".join(tercet("serve", "--help").out.replace("│", " ").split())
+
+    assert "[env: TERCET_PORT; default: 8000]" in text
+    assert "[env: TERCET_MAX_BODY_BYTES; default: 4MiB]" in text
+    assert "[env: TERCET_PREFIX_CACHE; default: on]" in text
+    assert "[env: TERCET_THREADS]" in text
+
+
+def test_what_is_not_given_is_none(given: Callable[..., dict[str, Any]]) -> None:
+    assert given() == dict.fromkeys(["model", *FLAGS])
+
+
+SAMPLES = {
+    "served_model_name": ("a", ("a",)),
+    "cors_origin": ("*", ("*",)),
+    "context": ("64", 64),
+    "head": ("bf16", "bf16"),
+    "kv_type": ("f32", "f32"),
+    "threads": ("1", 1),
+    "kernels": ("avx2", "avx2"),
+    "kv_cache_bytes": ("1MiB", 1 << 20),
+    "batch_tokens": ("100", 100),
+    "max_sequences": ("3", 3),
+    "host": ("0.0.0.0", "0.0.0.0"),
+    "port": ("0", 0),
+    "keep_alive_seconds": ("5", 5),
+    "ping_seconds": ("1.5", 1.5),
+    "stalled_client_seconds": ("2", 2.0),
+    "drain_seconds": ("0", 0.0),
+    "max_waiting_requests": ("7", 7),
+    "max_waiting_tokens": ("8", 8),
+    "max_concurrent_requests": ("9", 9),
+    "max_body_bytes": ("2kB", 2000),
+    "max_prompt_chars": ("10", 10),
+    "request_timeout_seconds": ("11", 11.0),
+    "log_level": ("error", "error"),
+    "log_format": ("json", "json"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLES))
+def test_a_flag_and_its_variable_set_the_same_value(
+    name: str, given: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, value = SAMPLES[name]
+
+    by_flag = load_settings(**given(flag_of(name), written))
+    monkeypatch.setenv(variable_of(name), written)
+    by_variable = load_settings(**given())
+
+    assert getattr(by_flag, name) == getattr(by_variable, name) == value
+    assert value != Settings.model_fields[name].default
+
+
+def test_the_sample_values_cover_every_plain_field() -> None:
+    others = {"api_key", "api_key_file", "prefix_cache"}  # tested below
+
+    assert set(SAMPLES) | others == set(FLAGS)
+
+
+def test_a_flag_wins_over_the_environment(
+    given: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERCET_PORT", "9001")
+    monkeypatch.setenv("TERCET_MODEL", "from/environment")
+
+    settings = load_settings(**given("from/argument", "--port", "9002"))
+
+    assert (settings.port, settings.model) == (9002, "from/argument")
+
+
+def test_a_flag_of_yes_or_no_wins_over_the_environment_both_ways(
+    given: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERCET_PREFIX_CACHE", "false")
+    assert load_settings(**given()).prefix_cache is False
+    assert load_settings(**given("--prefix-cache")).prefix_cache is True
+
+    monkeypatch.setenv("TERCET_PREFIX_CACHE", "true")
+    assert load_settings(**given("--no-prefix-cache")).prefix_cache is False
+
+
+def test_keys_may_be_repeated_and_come_from_a_file(
+    given: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("third\n")
+
+    values = given("--api-key", "first", "--api-key", "second", "--api-key-file", str(keys))
+    settings = load_settings(**values)
+
+    assert [key.get_secret_value() for key in settings.api_key] == ["first", "second", "third"]

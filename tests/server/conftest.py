@@ -1,0 +1,93 @@
+"""Servers over the toy engine: in the test's own loop, or behind a real socket."""
+
+import asyncio
+import contextlib
+import io
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from tercet_engine import AsyncEngine
+from tercet_server.app import create_app
+from tercet_server.logs import make_logger
+from tercet_server.runner import Server, listen, url_of
+from tercet_server.settings import Settings, load_settings
+
+CHAT = {"messages": [{"role": "user", "content": "hello"}], "temperature": 0}
+TEXT = {"prompt": "once upon", "temperature": 0}
+
+
+@dataclass(frozen=True)
+class Service:
+    """A server without a socket, and what it has logged."""
+
+    client: httpx.AsyncClient
+    log: io.StringIO
+    app: Any
+
+    async def chat(self, **fields: Any) -> httpx.Response:
+        return await self.client.post("/v1/chat/completions", json={**CHAT, **fields})
+
+    async def complete(self, **fields: Any) -> httpx.Response:
+        return await self.client.post("/v1/completions", json={**TEXT, **fields})
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.getvalue().splitlines()]
+
+
+def settings_of(**fields: Any) -> Settings:
+    return load_settings(**{"log_format": "json", **fields})
+
+
+@contextlib.asynccontextmanager
+async def serving(engine: AsyncEngine | None, **fields: Any) -> AsyncIterator[Service]:
+    """The whole application, called without a socket."""
+    log = io.StringIO()
+    settings = settings_of(**fields)
+    app = create_app(settings, engine, logger=make_logger(settings, log))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield Service(client, log, app)
+
+
+@pytest.fixture
+async def service(toy_engine: AsyncEngine) -> AsyncIterator[Service]:
+    async with serving(toy_engine) as service:
+        yield service
+
+
+@dataclass(frozen=True)
+class Live:
+    """A server behind a real socket."""
+
+    url: str
+    server: Server
+    task: asyncio.Task[None]
+    engine: AsyncEngine
+
+
+@contextlib.asynccontextmanager
+async def listening(engine: AsyncEngine, **fields: Any) -> AsyncIterator[Live]:
+    """The whole server on a free port of the loopback; drained at the end."""
+    listener = listen("127.0.0.1", 0)
+    server = Server(settings_of(log_level="error", **fields))
+    ready = asyncio.Event()
+    task = asyncio.create_task(
+        server.run_to_end(listener, lambda: engine, lambda _url, _engine: ready.set())
+    )
+    await ready.wait()
+    try:
+        yield Live(url_of(listener), server, task, engine)
+    finally:
+        server.stop()
+        await task
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what is about to happen; the test's own timeout says when it does not."""
+    while not condition():  # noqa: ASYNC110 -- nobody could set an event
+        await asyncio.sleep(0.005)

@@ -1,0 +1,112 @@
+"""POST /v1/completions, answered whole."""
+
+import pytest
+
+from tests.server.conftest import Service
+
+
+def texts_of(answer: dict) -> list[str]:
+    return [choice["text"] for choice in answer["choices"]]
+
+
+async def test_an_answer_has_the_shape_of_openais(service: Service) -> None:
+    answer = (await service.complete(max_tokens=3)).json()
+
+    assert answer.pop("id").startswith("cmpl-")
+    assert isinstance(answer.pop("created"), int)
+    assert len(answer["choices"][0].pop("text")) == 3
+    assert answer == {
+        "object": "text_completion",
+        "model": "toy",
+        "system_fingerprint": "tc-0123456789abcdef",
+        "choices": [{"index": 0, "logprobs": None, "finish_reason": "length"}],
+        "usage": {
+            "prompt_tokens": 10,  # "once upon" and the BOS token
+            "completion_tokens": 3,
+            "total_tokens": 13,
+            "prompt_tokens_details": {"cached_tokens": 0},
+        },
+    }
+
+
+async def test_sixteen_tokens_are_the_default(service: Service) -> None:
+    answer = (await service.complete(ignore_eos=True)).json()
+    assert answer["usage"]["completion_tokens"] == 16
+
+
+async def test_token_ids_are_taken_as_they_are(service: Service) -> None:
+    answer = (await service.complete(prompt=[1, 2, 3], max_tokens=1)).json()
+    assert answer["usage"]["prompt_tokens"] == 3
+
+
+async def test_text_and_its_tokens_get_the_same_answer(service: Service, toy_engine) -> None:
+    tokens = toy_engine.tokenizer.encode("once upon")
+    of_text = (await service.complete()).json()
+    of_tokens = (await service.complete(prompt=tokens)).json()
+    assert texts_of(of_text) == texts_of(of_tokens)
+
+
+async def test_prompts_get_the_same_answers_together_as_alone(service: Service) -> None:
+    fields = {"temperature": 1, "seed": 5, "n": 2}
+    first = (await service.complete(prompt="one", **fields)).json()
+    second = (await service.complete(prompt="two", **fields)).json()
+    both = (await service.complete(prompt=["one", "two"], **fields)).json()
+
+    assert texts_of(both) == texts_of(first) + texts_of(second)
+    assert [choice["index"] for choice in both["choices"]] == [0, 1, 2, 3]
+    assert both["usage"]["prompt_tokens"] == 8
+
+
+async def test_lists_of_token_ids_are_several_prompts(service: Service) -> None:
+    answer = (await service.complete(prompt=[[1, 2], [3]], max_tokens=1)).json()
+    assert len(answer["choices"]) == 2
+    assert answer["usage"]["prompt_tokens"] == 3
+
+
+async def test_an_empty_text_is_a_prompt_of_the_bos_token(service: Service) -> None:
+    answer = (await service.complete(prompt="")).json()
+    assert answer["usage"]["prompt_tokens"] == 1
+
+
+@pytest.mark.parametrize(
+    ("prompt", "param"),
+    [
+        ([], "prompt"),
+        (None, "prompt"),
+        (5, "prompt"),
+        ([[]], "prompt"),
+        ([1, "a"], "prompt[1]"),
+        (["a", 1], "prompt[1]"),
+        ([[1], "a"], "prompt[1]"),
+        ([-1], "prompt[0]"),
+        ([1.5], "prompt[0]"),
+        ([259], "prompt"),
+        ([True], "prompt[0]"),
+        ([2**40], "prompt[0]"),
+    ],
+)
+async def test_what_is_no_prompt_is_refused(service: Service, prompt: object, param: str) -> None:
+    response = await service.complete(prompt=prompt)
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == param
+
+
+@pytest.mark.parametrize(("param", "value"), [("echo", True), ("suffix", "x"), ("best_of", 2)])
+async def test_what_the_server_lacks_is_refused_by_name(
+    service: Service, param: str, value: object
+) -> None:
+    response = await service.complete(**{param: value})
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == param
+
+
+async def test_choices_times_prompts_have_a_bound(service: Service) -> None:
+    response = await service.complete(prompt=["a"] * 65, n=2)
+    assert response.status_code == 400
+    assert "at most 128; got 130" in response.json()["error"]["message"]
+
+
+async def test_more_than_the_engine_can_hold_is_refused_for_good(service: Service) -> None:
+    response = await service.complete(prompt=["a"] * 25)  # 8 run and 16 wait
+    assert response.status_code == 400
+    assert response.json()["error"]["code"] == "too_many_choices"

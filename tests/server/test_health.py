@@ -1,0 +1,67 @@
+"""What probes are told, over the server's life."""
+
+from collections.abc import Callable
+
+from tercet_engine import AsyncEngine
+from tests.server.conftest import Service, serving
+
+
+async def statuses(service: Service) -> tuple[int, int]:
+    health = await service.client.get("/health")
+    ready = await service.client.get("/ready")
+    return health.status_code, ready.status_code
+
+
+async def test_a_serving_server_is_sound_and_ready(service: Service) -> None:
+    assert await statuses(service) == (200, 200)
+
+
+async def test_a_loading_server_is_sound_but_not_ready(toy_engine: AsyncEngine) -> None:
+    async with serving(None) as service:
+        assert await statuses(service) == (200, 503)
+        refused = await service.chat()
+        assert refused.status_code == 503
+        assert refused.json()["error"]["code"] == "loading"
+        assert refused.headers["retry-after"] == "2"
+
+        service.app.state.lifecycle.loaded(toy_engine)
+        assert await statuses(service) == (200, 200)
+
+
+async def test_a_draining_server_is_sound_but_not_ready(
+    service: Service, toy_engine: AsyncEngine
+) -> None:
+    await toy_engine.drain(0)
+    assert await statuses(service) == (200, 503)
+    assert (await service.chat()).json()["error"]["code"] == "shutting_down"
+
+
+async def test_a_dead_engine_is_neither(toy_engines: Callable[..., AsyncEngine]) -> None:
+    def die() -> None:
+        raise MemoryError
+
+    async with serving(toy_engines(before_step=die)) as service:
+        answer = await service.chat()
+        assert answer.status_code == 503
+        assert answer.json()["error"]["code"] == "engine_dead"
+        assert await statuses(service) == (503, 503)
+
+
+async def test_head_will_do_for_a_probe(service: Service) -> None:
+    response = await service.client.head("/health")
+    assert response.status_code == 200
+
+
+async def test_metrics_count_tokens_and_answers(service: Service) -> None:
+    await service.chat(max_tokens=3)
+    text = (await service.client.get("/metrics")).text
+    assert "tercet_generated_tokens_total 3.0" in text
+    assert "tercet_completions_running 0.0" in text
+    assert 'tercet_http_requests_total{status="200"} 1.0' in text
+    assert 'kernels="toy"' in text
+
+
+async def test_metrics_are_there_before_the_engine_is() -> None:
+    async with serving(None) as service:
+        response = await service.client.get("/metrics")
+    assert response.status_code == 200

@@ -1,0 +1,115 @@
+# The verbs. `make` lists them; each is a single command, and CI runs nothing else.
+# A virtual environment is made in .venv on first use; PYTHON chooses the interpreter.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+MODEL  ?=
+ARGS   ?=
+
+# What the extension and the environment are made of: a change here rebuilds before the next verb.
+CPP_SOURCES := $(shell find cpp -name '*.cc' -o -name '*.h' -o -name CMakeLists.txt)
+STAMP_SERVE := $(VENV)/.installed
+STAMP_DEV   := $(VENV)/.installed-dev
+STAMP_CORE  := $(VENV)/.built
+
+export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
+
+.DEFAULT_GOAL := help
+.PHONY: help serve chat bench setup build check fix test test-py test-cpp test-isa test-san tidy mutants \
+        load-test docker up size clean
+
+help: ## list the verbs
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+
+$(STAMP_SERVE): $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --group build
+	touch $@
+
+$(STAMP_DEV): $(STAMP_SERVE)
+	$(BIN)/python -m pip install --quiet --group dev
+	touch $@
+
+$(STAMP_CORE): $(STAMP_SERVE) $(CPP_SOURCES)
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable .
+	touch $@
+
+serve: $(STAMP_CORE) ## set up and run the server (MODEL=folder-or-hub-name, ARGS="--port 8080")
+	$(BIN)/tercet serve $(MODEL) $(ARGS)
+
+chat: $(STAMP_CORE) ## talk to a model in the terminal
+	$(BIN)/tercet chat $(MODEL) $(ARGS)
+
+bench: $(STAMP_CORE) ## how fast is this host? (ARGS="--synthetic 2b4t")
+	$(BIN)/tercet bench $(MODEL) $(ARGS)
+
+setup: $(STAMP_DEV) $(STAMP_CORE) ## everything a developer needs, hooks included
+	$(BIN)/pre-commit install --hook-type pre-commit --hook-type pre-push
+
+build: $(STAMP_CORE) ## (re)build the C++ extension
+
+check: $(STAMP_DEV) $(STAMP_CORE) ## everything that must be true, changing nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	git ls-files 'cpp/*.cc' 'cpp/*.h' 'tests/cpp/*.cc' 'tests/cpp/*.h' | xargs $(BIN)/clang-format --dry-run --Werror
+	$(BIN)/mypy
+	cd engine && ../$(BIN)/python -m mypy.stubtest --mypy-config-file ../pyproject.toml \
+	  --allowlist ../cpp/tools/stubtest_allowlist.txt tercet_engine._core
+	$(MAKE) --no-print-directory build/dev/build.ninja
+	$(BIN)/cmake --build build/dev
+	$(BIN)/python cpp/tools/check_symbols.py build/dev
+	build/dev/tests/tercet_tests
+	$(BIN)/pytest -q -m "not slow" -x
+
+fix: $(STAMP_DEV) ## repair what a machine can repair
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	git ls-files 'cpp/*.cc' 'cpp/*.h' 'tests/cpp/*.cc' 'tests/cpp/*.h' | xargs $(BIN)/clang-format -i
+
+test: test-cpp test-py ## set up and run every test
+
+test-py: $(STAMP_DEV) $(STAMP_CORE)
+	$(BIN)/pytest
+
+build/%/build.ninja: $(STAMP_SERVE) cpp/CMakeLists.txt cpp/CMakePresets.json tests/cpp/CMakeLists.txt
+	cd cpp && PATH="$(CURDIR)/$(BIN):$$PATH" cmake --preset $*
+
+test-cpp: build/dev/build.ninja
+	$(BIN)/cmake --build build/dev
+	$(BIN)/ctest --test-dir build/dev --output-on-failure
+
+test-isa: $(STAMP_DEV) $(STAMP_CORE) ## the model's tests once per kernel set this CPU can run
+	for set in $$($(BIN)/python -c 'from tercet_engine import supported_kernels; print(*supported_kernels())'); do \
+	  echo "== $$set"; TERCET_KERNELS=$$set $(BIN)/pytest -q tests/model || exit 1; done
+
+test-san: build/asan/build.ninja build/tsan/build.ninja ## C++ tests under ASan+UBSan, then TSan
+	$(BIN)/cmake --build build/asan
+	$(BIN)/ctest --test-dir build/asan --output-on-failure
+	$(BIN)/cmake --build build/tsan
+	$(BIN)/ctest --test-dir build/tsan --output-on-failure
+
+tidy: build/dev/build.ninja $(STAMP_DEV) ## clang-tidy over the C++ (minutes)
+	$(BIN)/cmake --build build/dev
+	git ls-files 'cpp/src/*.cc' | xargs $(BIN)/clang-tidy -p build/dev --quiet
+
+mutants: $(STAMP_DEV) $(STAMP_CORE) ## every listed mutant must die
+	$(BIN)/python tests/mutants/run.py
+
+load-test: $(STAMP_DEV) $(STAMP_CORE) ## a minute of 64 clients, a third of whom hang up
+	$(BIN)/python benchmarks/load.py $(ARGS)
+
+docker: ## build the image
+	docker build -f docker/Dockerfile -t tercet .
+
+up: ## run the image with compose
+	docker compose up --build
+
+size: ## lines per file, longest first
+	@git ls-files '*.py' '*.cc' '*.h' | xargs wc -l | sort -rn | head -40
+
+clean: ## remove what was built
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis $(STAMP_CORE)

@@ -134,7 +134,7 @@ async def test_a_server_that_goes_down_in_mid_stream_is_an_api_error(
     toy_engines: Callable[..., AsyncEngine],
 ) -> None:
     gate = Gate(steps=2)
-    engine = toy_engines(before_step=gate)
+    engine = toy_engines(end_every=0, before_step=gate)
     async with listening(engine, drain_seconds=0) as live, client_of(live.url) as client:
         stream = await client.chat.completions.create(model="toy", messages=HELLO, stream=True)
         await anext(stream)
@@ -156,7 +156,7 @@ async def test_closing_a_stream_ends_its_computation(
     toy_engines: Callable[..., AsyncEngine],
 ) -> None:
     gate = Gate(steps=2)
-    engine = toy_engines(before_step=gate)
+    engine = toy_engines(end_every=0, before_step=gate)
     async with listening(engine) as live, client_of(live.url) as client:
         stream = await client.chat.completions.create(model="toy", messages=HELLO, stream=True)
         await anext(stream)

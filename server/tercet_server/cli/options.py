@@ -81,7 +81,9 @@ WORDINGS: Final[Mapping[str, Wording]] = {
     "max_waiting_tokens": Wording("Limits", "Prompt tokens that may wait; more: 429.", "N"),
     "max_concurrent_requests": Wording("Limits", "Requests in progress; more: 429.", "N"),
     "max_body_bytes": Wording("Limits", "Size of a request's body, e.g. 4MiB.", "SIZE"),
-    "max_prompt_chars": Wording("Limits", "Characters in all texts of a request.", "N"),
+    "max_prompt_chars": Wording(
+        "Limits", "Characters in one prompt. Unset: 32 for each token of the context.", "N"
+    ),
     "request_timeout_seconds": Wording("Limits", "A request that takes longer is ended."),
     "log_level": Wording("Log", "The least that is logged."),
     "log_format": Wording("Log", "Lines to read, or JSON for machines."),

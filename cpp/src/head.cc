@@ -50,7 +50,7 @@ void Head::Multiply(const Kernels& kernels, ThreadPool& pool, const float* hidde
     return;
   }
   const std::size_t stride = 2 * RoundUp(hidden_size_, kColumnAlign);
-  pool.Run(num_outputs, [&](std::size_t i, std::size_t) {
+  pool.ForEach(num_outputs, hidden_size_, [&](std::size_t i, std::size_t) {
     kernels.wide_quantize(hidden + i * hidden_size_, hidden_size_, &values_[i * stride],
                           &scales_[i], &sums_[i]);
   });

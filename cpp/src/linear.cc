@@ -22,10 +22,12 @@ bool UnpackRow(const std::uint8_t* codes, std::size_t rows, std::size_t cols, st
   return largest < 3;
 }
 
-// Tiles for one task: small enough that a slow thread is overtaken, large enough that the kernel
-// can walk several tiles at once and the shared counter stays quiet.
-std::size_t TilesPerTask(std::size_t num_tiles, std::size_t num_threads) {
-  return std::clamp<std::size_t>(num_tiles / (num_threads * 4), 1, 16);
+// Tiles for one task: few enough that a slow thread is overtaken, at least two, which the kernels
+// walk side by side, and enough work to be worth handing over.
+std::size_t TilesPerTask(std::size_t num_tiles, std::size_t num_threads, std::size_t tile_cost) {
+  const std::size_t share = std::clamp<std::size_t>(num_tiles / (num_threads * 4), 2, 16);
+  // A multiply-add of a matrix costs an eighth of what one of a row of floats does.
+  return std::max(share, 8 * ThreadPool::kWorthwhile / tile_cost);
 }
 
 }  // namespace
@@ -77,7 +79,8 @@ void Linear::Multiply(const Kernels& kernels, ThreadPool& pool, const Activation
   const Int8Rows rows = x.View(num_tokens, cols_);
   const TernaryMatrix matrix{packed_.data(), row_scales_.data(), rows_, cols_};
   const std::size_t num_tiles = rows_ / kTileRows;
-  const std::size_t per_task = TilesPerTask(num_tiles, pool.num_threads());
+  const std::size_t per_task =
+      TilesPerTask(num_tiles, pool.num_threads(), kTileRows * cols_ * num_tokens);
   pool.Run((num_tiles + per_task - 1) / per_task, [&](std::size_t task, std::size_t) {
     const std::size_t begin = task * per_task;
     kernels.ternary_gemm(&matrix, &rows, begin, std::min(begin + per_task, num_tiles), out, rows_);

@@ -66,7 +66,7 @@ void Model::FeedForward(const LayerWeights& layer) {
   NormToActivations(ws_->hidden.data(), config_.hidden_size, layer.feed_forward_norm.data());
   layer.gate_up.Multiply(kernels_, *pool_, ws_->activations, num_tokens_, ws_->gate_up.data());
   const std::size_t size = config_.intermediate_size;
-  pool_->Run(num_tokens_, [&](std::size_t token, std::size_t) {
+  pool_->ForEach(num_tokens_, size, [&](std::size_t token, std::size_t) {
     float* gate = &ws_->gate_up[token * layer.gate_up.out_stride()];
     kernels_.relu2_mul(gate, gate + layer.gate_up.part_offset(1), size);
     kernels_.rms_norm(gate, layer.feed_forward_sub_norm.data(), size, config_.rms_norm_eps, gate);
@@ -84,7 +84,7 @@ void Model::Embed(const Batch& batch) {
 }
 
 void Model::NormToActivations(const float* x, std::size_t cols, const float* weight) {
-  pool_->Run(num_tokens_, [&](std::size_t token, std::size_t) {
+  pool_->ForEach(num_tokens_, cols, [&](std::size_t token, std::size_t) {
     float* normed = &ws_->normed[token * cols];
     kernels_.rms_norm(x + token * cols, weight, cols, config_.rms_norm_eps, normed);
     ws_->activations.Quantize(kernels_, token, normed, cols);
@@ -93,7 +93,7 @@ void Model::NormToActivations(const float* x, std::size_t cols, const float* wei
 
 void Model::AddBranch() {
   const std::size_t stride = weights_->layers[0].o.out_stride();
-  pool_->Run(num_tokens_, [&](std::size_t token, std::size_t) {
+  pool_->ForEach(num_tokens_, config_.hidden_size, [&](std::size_t token, std::size_t) {
     kernels_.add(&ws_->hidden[token * config_.hidden_size], &ws_->branch[token * stride],
                  config_.hidden_size);
   });
@@ -102,7 +102,7 @@ void Model::AddBranch() {
 void Model::RotateAndStore(const LayerWeights& layer, const Batch& batch, KVCache& cache,
                            std::size_t index) {
   const std::size_t head_dim = config_.head_dim;
-  pool_->Run(num_tokens_, [&](std::size_t token, std::size_t) {
+  pool_->ForEach(num_tokens_, layer.qkv.out_stride(), [&](std::size_t token, std::size_t) {
     const auto position = static_cast<std::size_t>(ws_->position_of[token]);
     const float* cos = &weights_->rope_cos[position * head_dim / 2];
     const float* sin = &weights_->rope_sin[position * head_dim / 2];
@@ -122,15 +122,19 @@ void Model::RotateAndStore(const LayerWeights& layer, const Batch& batch, KVCach
   });
 }
 
-// One task is one token and one KV head: its group of query heads reads the keys and values once.
+// The unit of work is one token and one KV head: its group of query heads reads the keys and values
+// once.
 void Model::Attend(const LayerWeights& layer, const Batch& batch, KVCache& cache,
                    std::size_t index) {
   const std::size_t head_dim = config_.head_dim;
   const std::size_t group_size = config_.group() * head_dim;
   const float scale = 1.0F / std::sqrt(static_cast<float>(head_dim));
-  pool_->Run(num_tokens_ * config_.num_kv_heads, [&](std::size_t task, std::size_t worker) {
-    const std::size_t token = task / config_.num_kv_heads;
-    const std::size_t kv_head = task % config_.num_kv_heads;
+  const auto last =
+      *std::max_element(ws_->position_of.data(), ws_->position_of.data() + num_tokens_);
+  const std::size_t cost = (static_cast<std::size_t>(last) + 1) * group_size;
+  pool_->ForEach(num_tokens_ * config_.num_kv_heads, cost, [&](std::size_t i, std::size_t worker) {
+    const std::size_t token = i / config_.num_kv_heads;
+    const std::size_t kv_head = i % config_.num_kv_heads;
     const AttentionTask work{
         .queries = &ws_->qkv[token * layer.qkv.out_stride() + kv_head * group_size],
         .group = config_.group(),

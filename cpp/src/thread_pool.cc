@@ -1,12 +1,13 @@
 #include "tercet/thread_pool.h"
 
+#include <cassert>
 #include <cstdint>
 
 namespace tercet {
 namespace {
 
-// About 20 µs: longer than the serial part between two matrices, short enough that threads of an
-// idle or crowded machine do not burn its cores.
+// Some tens of microseconds: longer than the serial part between two matrices, short enough that
+// threads of an idle or crowded machine do not burn its cores.
 constexpr int kSpinsBeforeSleep = 2000;
 
 void Pause() {
@@ -21,12 +22,20 @@ void Pause() {
 
 ThreadPool::ThreadPool(std::size_t num_threads) {
   workers_.reserve(num_threads > 0 ? num_threads - 1 : 0);
-  for (std::size_t worker = 1; worker < num_threads; ++worker) {
-    workers_.emplace_back([this, worker] { Work(worker); });
+  try {
+    for (std::size_t worker = 1; worker < num_threads; ++worker) {
+      workers_.emplace_back([this, worker] { Work(worker); });
+    }
+  } catch (
+      ...) {  // the system gives no more threads; those there are must end before they are freed
+    Join();
+    throw;
   }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { Join(); }
+
+void ThreadPool::Join() {
   stopping_.store(true, std::memory_order_relaxed);
   round_.fetch_add(1, std::memory_order_release);
   round_.notify_all();
@@ -42,27 +51,26 @@ void ThreadPool::RunErased(std::size_t num_tasks, Function function, const void*
     }
     return;
   }
+  assert(num_tasks < kMaxTasks);
   function_ = function;
   context_ = context;
-  num_tasks_ = num_tasks;
-  next_task_.store(0, std::memory_order_relaxed);
-  num_busy_.store(workers_.size(), std::memory_order_relaxed);
+  num_done_.store(0, std::memory_order_relaxed);
+  claims_.store(static_cast<std::uint64_t>(num_tasks) << 32, std::memory_order_release);
   round_.fetch_add(1, std::memory_order_release);
   round_.notify_all();
-  TakeTasks(0);
-  // Every worker must have left this round before its fields may be written again.
-  for (int spins = 0; num_busy_.load(std::memory_order_acquire) != 0; ++spins) {
+  ClaimTasks(0);
+  for (int spins = 0; num_done_.load(std::memory_order_acquire) != num_tasks; ++spins) {
     if (spins < kSpinsBeforeSleep) {
       Pause();
     } else {
-      std::this_thread::yield();
+      std::this_thread::yield();  // whoever is in the last task needs this core more
     }
   }
 }
 
 void ThreadPool::Work(std::size_t worker) {
   std::uint32_t seen = 0;
-  for (;;) {
+  while (!stopping_.load(std::memory_order_relaxed)) {
     for (int spins = 0; round_.load(std::memory_order_acquire) == seen; ++spins) {
       if (spins < kSpinsBeforeSleep) {
         Pause();
@@ -70,19 +78,25 @@ void ThreadPool::Work(std::size_t worker) {
         round_.wait(seen, std::memory_order_acquire);
       }
     }
-    ++seen;  // rounds are never missed: the next one begins only when all have finished this one
-    if (stopping_.load(std::memory_order_relaxed)) {
-      return;
-    }
-    TakeTasks(worker);
-    num_busy_.fetch_sub(1, std::memory_order_release);
+    seen = round_.load(std::memory_order_acquire);
+    ClaimTasks(worker);
   }
 }
 
-void ThreadPool::TakeTasks(std::size_t worker) {
-  for (std::size_t i = next_task_.fetch_add(1, std::memory_order_relaxed); i < num_tasks_;
-       i = next_task_.fetch_add(1, std::memory_order_relaxed)) {
-    function_(context_, i, worker);
+void ThreadPool::ClaimTasks(std::size_t worker) {
+  std::uint64_t claims = claims_.load(std::memory_order_relaxed);
+  for (;;) {
+    const std::uint64_t task = claims & 0xffffffffU;
+    if (task >= claims >> 32) {
+      return;
+    }
+    // Acquire: the fields of the round whose task this is are visible from here on.
+    if (claims_.compare_exchange_weak(claims, claims + 1, std::memory_order_acquire,
+                                      std::memory_order_relaxed)) {
+      function_(context_, task, worker);
+      num_done_.fetch_add(1, std::memory_order_release);
+      claims = claims_.load(std::memory_order_relaxed);
+    }
   }
 }
 

@@ -26,9 +26,9 @@ struct BatchLimits {
   std::size_t max_chunks = 0;
 };
 
-// One thread calls at a time. `Forward` and `Sample` allocate nothing that grows with the model,
-// and no output depends on what else is in the batch, how it is cut into chunks, or the number of
-// threads.
+// One thread calls at a time. `Forward` allocates nothing, `Sample` only what cutting off unlikely
+// tokens needs. No output depends on what else is in the batch, how it is cut into chunks, or the
+// number of threads.
 class Model {
  public:
   Model(const ModelConfig& config, const BatchLimits& limits, const Kernels& kernels,

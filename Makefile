@@ -9,6 +9,7 @@ ARGS   ?=
 
 # What the extension and the environment are made of: a change here rebuilds before the next verb.
 CPP_SOURCES := $(shell find cpp -name '*.cc' -o -name '*.h' -o -name CMakeLists.txt)
+CPP_CODE    := $(shell find cpp tests/cpp -name '*.cc' -o -name '*.h')
 STAMP_SERVE := $(VENV)/.installed
 STAMP_DEV   := $(VENV)/.installed-dev
 STAMP_CORE  := $(VENV)/.built
@@ -16,17 +17,25 @@ STAMP_CORE  := $(VENV)/.built
 export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL: # one pip at a time in one environment; compilers run in parallel by themselves
 .PHONY: help serve chat bench setup build check fix test test-py test-cpp test-isa test-san tidy mutants \
         load-test docker up size clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
+# What Debian and Ubuntu keep in packages of their own is asked for before anything is downloaded.
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than 3.11: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' || \
+	  { echo "Python's headers are missing: apt install python3-dev"; exit 1; }
+	@command -v c++ >/dev/null || { echo "there is no C++ compiler: apt install g++"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "no virtual environment could be made: apt install python3-venv"; exit 1; }
 
 $(STAMP_SERVE): $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --group build
 	touch $@
 
@@ -55,7 +64,7 @@ build: $(STAMP_CORE) ## (re)build the C++ extension
 check: $(STAMP_DEV) $(STAMP_CORE) ## everything that must be true, changing nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	git ls-files 'cpp/*.cc' 'cpp/*.h' 'tests/cpp/*.cc' 'tests/cpp/*.h' | xargs $(BIN)/clang-format --dry-run --Werror
+	$(BIN)/clang-format --dry-run --Werror $(CPP_CODE)
 	$(BIN)/mypy
 	cd engine && ../$(BIN)/python -m mypy.stubtest --mypy-config-file ../pyproject.toml \
 	  --allowlist ../cpp/tools/stubtest_allowlist.txt tercet_engine._core
@@ -68,7 +77,7 @@ check: $(STAMP_DEV) $(STAMP_CORE) ## everything that must be true, changing noth
 fix: $(STAMP_DEV) ## repair what a machine can repair
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	git ls-files 'cpp/*.cc' 'cpp/*.h' 'tests/cpp/*.cc' 'tests/cpp/*.h' | xargs $(BIN)/clang-format -i
+	$(BIN)/clang-format -i $(CPP_CODE)
 
 test: test-cpp test-py ## set up and run every test
 
@@ -94,7 +103,7 @@ test-san: build/asan/build.ninja build/tsan/build.ninja ## C++ tests under ASan+
 
 tidy: build/dev/build.ninja $(STAMP_DEV) ## clang-tidy over the C++ (minutes)
 	$(BIN)/cmake --build build/dev
-	git ls-files 'cpp/src/*.cc' | xargs $(BIN)/clang-tidy -p build/dev --quiet
+	$(BIN)/clang-tidy -p build/dev --quiet $(shell find cpp/src -name '*.cc')
 
 mutants: $(STAMP_DEV) $(STAMP_CORE) ## every listed mutant must die
 	$(BIN)/python tests/mutants/run.py

@@ -71,6 +71,7 @@ class AsyncEngine:
     ) -> None:
         capacity = runner.num_blocks * config.block_size
         assert info.max_context_tokens <= capacity, "a sequence must fit the KV cache alone"
+        assert all(0 <= token < info.vocab_size for token in info.stop_token_ids)
         self.info = info
         self.tokenizer = tokenizer
         self.chat_template = chat_template
@@ -99,14 +100,18 @@ class AsyncEngine:
             EngineOverloaded: the waiting line is full; it says when to come back.
             EngineDraining, EngineDead: nothing more will be served.
         """
-        if self._refusal:
-            raise self._refusal
+        self.check_accepting()
         sequences = [self._sequence(request) for request in requests]
         self._check_capacity(sequences)
         self._bind(asyncio.get_running_loop())
         streams = list(map(self._open_stream, sequences, requests))
         self._thread.post(Add(sequences))
         return streams
+
+    def check_accepting(self) -> None:
+        """Raise `EngineDraining` or `EngineDead` if nothing more will be served."""
+        if self._refusal:
+            raise self._refusal
 
     def stats(self) -> EngineStats:
         """Look at the engine's counters."""

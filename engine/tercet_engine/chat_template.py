@@ -92,6 +92,11 @@ class ChatTemplate:
         self._variables = dict(variables or {})
         self._special = _SpecialText(tokenizer.special_tokens)
 
+    @property
+    def source(self) -> str:
+        """The template as it was published."""
+        return self._source
+
     def prompt(
         self,
         messages: Sequence[Mapping[str, Any]],

@@ -68,7 +68,8 @@ class EngineInfo:
     Attributes:
         model_id: the name to serve it under.
         created: seconds since the epoch when the model was loaded.
-        fingerprint: "tc-" and 16 hex digits; changes whenever answers may.
+        fingerprint: "tc-" and 16 hex digits; changes whenever the model, its tokenizer,
+            template or defaults, or the arithmetic do.
         max_context_tokens: prompt and answer together.
         vocab_size: token ids are below it.
         kernels: the kernel set in use.

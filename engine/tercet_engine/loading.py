@@ -4,11 +4,15 @@ The extension is imported by the functions here and not before: streams, errors 
 used, and tested, without it.
 """
 
+import dataclasses
+import hashlib
+import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tercet_engine.async_engine import AsyncEngine
+from tercet_engine.chat_template import ChatTemplate
 from tercet_engine.checkpoint import Checkpoint
 from tercet_engine.completion import EngineInfo, GenerationDefaults
 from tercet_engine.config import EngineConfig
@@ -54,10 +58,12 @@ def load_engine(
         raise CheckpointError(message)
     files = ModelFiles(folder.path, checkpoint.config)
     chat_template = files.chat_template(tokenizer, checkpoint.family.chat_template)
-    stop_token_ids = files.stop_token_ids(tokenizer)
+    stop_token_ids = files.stop_token_ids(tokenizer, checkpoint.shape.vocab_size)
     defaults = files.generation_defaults()
     loaded = load_model(checkpoint, config, progress or Silent())
     info = _info(folder.model_id, loaded, checkpoint.shape.vocab_size, stop_token_ids, defaults)
+    fingerprint = _fingerprint(info, tokenizer, chat_template)
+    info = dataclasses.replace(info, fingerprint=fingerprint)
     return AsyncEngine(loaded.runner, config, info, tokenizer, chat_template)
 
 
@@ -98,6 +104,19 @@ def supported_kernels() -> list[str]:
     from tercet_engine import model_loader  # noqa: PLC0415 -- see the module's docstring
 
     return model_loader.supported_kernels()
+
+
+def _fingerprint(info: EngineInfo, tokenizer: Tokenizer, template: ChatTemplate | None) -> str:
+    """Name what stands between a request and its answer: the model, and what is around it."""
+    around = [
+        info.fingerprint,
+        tokenizer.digest(),
+        template.source if template else None,
+        sorted(info.stop_token_ids),
+        dataclasses.asdict(info.generation_defaults),
+    ]
+    digest = hashlib.blake2b(json.dumps(around).encode(), digest_size=8)
+    return f"tc-{digest.hexdigest()}"
 
 
 def _info(

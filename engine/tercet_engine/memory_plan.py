@@ -13,6 +13,7 @@ from typing import Final
 from tercet_engine.config import EngineConfig
 from tercet_engine.errors import InvalidConfig, OutOfMemory
 from tercet_engine.model_shape import ModelShape
+from tercet_engine.resources import usable_cpus
 
 _SHARE_OF_FREE: Final = 4
 """Unless told otherwise the KV cache takes one part in so many of what the model leaves free,"""
@@ -51,7 +52,7 @@ def plan_memory(
     max_context = _max_context(shape, config)
     min_blocks = -(-max_context // config.block_size)
     weights = weight_bytes(shape, config)
-    workspace = workspace_bytes(shape, config)
+    workspace = workspace_bytes(shape, config, max_context)
     free = usable_bytes - weights - workspace - _RESERVE_BYTES
     if config.kv_cache_bytes is None:
         max_blocks = min(config.max_sequences, _DEFAULT_CONTEXTS) * min_blocks
@@ -66,12 +67,12 @@ def plan_memory(
         )
         raise InvalidConfig(message)
     if num_blocks * block_bytes > free:
-        fitting = max(0, free // block_bytes) * config.block_size
-        advice = (
-            f"the largest context that fits is {fitting} tokens: lower max_context to it"
-            if fitting >= config.block_size
-            else "not even a short context fits: choose a smaller model or a larger machine"
-        )
+        if free >= min_blocks * block_bytes:
+            advice = f"lower kv_cache_bytes to {free // block_bytes * block_bytes} or less"
+        elif fitting := _fitting_context(shape, config, block_bytes, usable_bytes - weights):
+            advice = f"the largest context that fits is {fitting} tokens: lower max_context to it"
+        else:
+            advice = "not even a short context fits: choose a smaller model or a larger machine"
         message = (
             f"weights {_mb(weights)} + KV cache {_mb(num_blocks * block_bytes)} + workspace "
             f"{_mb(workspace)} + reserve {_mb(_RESERVE_BYTES)} exceed the {_mb(usable_bytes)} of "
@@ -88,10 +89,27 @@ def weight_bytes(shape: ModelShape, config: EngineConfig) -> int:
     return shape.num_ternary_weights // 4 + head
 
 
-def workspace_bytes(shape: ModelShape, config: EngineConfig) -> int:
-    """Bytes of the buffers of one forward pass, roughly."""
-    widths = 6 * shape.hidden_size + 3 * shape.intermediate_size
-    return 4 * (config.max_batch_tokens * widths + config.max_sequences * shape.vocab_size)
+def workspace_bytes(shape: ModelShape, config: EngineConfig, max_context: int) -> int:
+    """Bytes of the buffers of one forward pass and of the tables of angles, at most."""
+    attention = shape.num_heads * shape.head_dim
+    widths = 4 * shape.hidden_size + 5 * attention + 3 * shape.intermediate_size
+    group = shape.num_heads // shape.num_kv_heads
+    threads = config.num_threads or usable_cpus()
+    values = (
+        config.max_batch_tokens * widths
+        + config.max_sequences * (shape.vocab_size + shape.hidden_size)
+        + max_context * (shape.head_dim + threads * group)
+    )
+    return 4 * values
+
+
+def _fitting_context(
+    shape: ModelShape, config: EngineConfig, block_bytes: int, free_bytes: int
+) -> int:
+    """Tokens of the longest context for which a KV cache and its tables fit; 0 if none does."""
+    fixed = workspace_bytes(shape, config, 0)
+    per_block = block_bytes + workspace_bytes(shape, config, config.block_size) - fixed
+    return max(0, (free_bytes - fixed - _RESERVE_BYTES) // per_block) * config.block_size
 
 
 def _max_context(shape: ModelShape, config: EngineConfig) -> int:

@@ -24,14 +24,15 @@ class ModelFiles:
         self._generation = ConfigFile.read(folder / "generation_config.json", optional=True)
         self._tokenizer = ConfigFile.read(folder / "tokenizer_config.json", optional=True)
 
-    def stop_token_ids(self, tokenizer: Tokenizer) -> frozenset[int]:
+    def stop_token_ids(self, tokenizer: Tokenizer, vocab_size: int) -> frozenset[int]:
         """All tokens that some file calls an end: the files often disagree, and all are meant."""
         ends: set[int] = set()
         for file in (self._config, self._generation):
             found = file.values.get("eos_token_id")
             ids = found if isinstance(found, list) else [] if found is None else [found]
-            if not all(type(token) is int and token >= 0 for token in ids):
-                raise file.error("eos_token_id", "a token id or a list of them")
+            if not all(type(token) is int and 0 <= token < vocab_size for token in ids):
+                rule = f"a token id from 0 to {vocab_size - 1}, or a list of them"
+                raise file.error("eos_token_id", rule)
             ends.update(ids)
         eos_text = self._special_texts().get("eos_token")
         eos = None if eos_text is None else tokenizer.token_id(eos_text)

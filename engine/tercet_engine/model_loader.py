@@ -15,6 +15,7 @@ from tercet_engine.config import EngineConfig
 from tercet_engine.errors import (
     CheckpointError,
     KernelUnavailable,
+    OutOfMemory,
     SelfTestFailed,
     UnsupportedModel,
 )
@@ -85,6 +86,20 @@ def load_model(
     kernels = choose_kernels(config.kernels)
     block_bytes = _core.KVCache.block_bytes(_sizes(source.shape), kind=config.kv_type)
     plan = plan_memory(source.shape, config, block_bytes, usable_memory_bytes())
+    try:
+        return _build(source, config, kernels, plan, progress)
+    except (MemoryError, RuntimeError) as error:  # what C++ throws if the system gives no more
+        message = f"the system refused memory or threads while the model was built: {error}"
+        raise OutOfMemory(message) from error
+
+
+def _build(
+    source: WeightSource,
+    config: EngineConfig,
+    kernels: str,
+    plan: MemoryPlan,
+    progress: ProgressListener,
+) -> LoadedModel:
     builder = _core.ModelBuilder(
         _sizes(replace(source.shape, max_context=plan.max_context)),
         kernels=kernels,

@@ -1,7 +1,9 @@
 """Reading of safetensors files, strict about everything the header says.
 
-The file is mapped, never read whole: a tensor's pages come in when it is packed and are given back
-right after. Each fault of a file is named, for a damaged download is the commonest of all.
+A large file is mapped, never read whole: a tensor's pages come in when it is packed and are given
+back right after. What is mapped must not change while it is served (replace a file by renaming
+another to its name). A small file is read once and is then free. Each fault of a file is named,
+for a damaged download is the commonest of all.
 """
 
 import json
@@ -19,6 +21,8 @@ import numpy.typing as npt
 from tercet_engine.errors import CheckpointError
 
 MAX_HEADER_BYTES: Final = 100_000_000  # as in the format's own library
+MAX_COPIED_BYTES: Final = 64 << 20
+"""Files up to this size are read; larger ones are mapped."""
 
 _ITEM_BYTES: Final = {
     "BOOL": 1,
@@ -75,7 +79,12 @@ class SafetensorsFile:
                 num_bytes = os.fstat(file.fileno()).st_size
                 if num_bytes < 8:
                     self._refuse(f"has {num_bytes} bytes; a safetensors file has at least 8")
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                self._is_copy = num_bytes <= MAX_COPIED_BYTES
+                if self._is_copy:
+                    self._map = mmap.mmap(-1, num_bytes)
+                    num_bytes = file.readinto(self._map)
+                else:
+                    self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except OSError as error:
             message = f"{path} cannot be read: {error.strerror}"
             raise CheckpointError(message) from error
@@ -95,6 +104,7 @@ class SafetensorsFile:
         count = math.prod(info.shape)
         start = self._data_start + info.start
         values: npt.NDArray[Any] = np.frombuffer(self._map, dtype, count, start)
+        values.flags.writeable = False
         if not values.flags.aligned:
             values = values.copy()
         return values.reshape(info.shape)
@@ -109,7 +119,7 @@ class SafetensorsFile:
         info = self.tensors[name]
         start = -(-(self._data_start + info.start) // mmap.PAGESIZE) * mmap.PAGESIZE
         end = (self._data_start + info.end) // mmap.PAGESIZE * mmap.PAGESIZE
-        if start < end and hasattr(mmap, "MADV_DONTNEED"):
+        if start < end and not self._is_copy and hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED, start, end - start)
 
     def _refuse(self, what: str) -> None:

@@ -6,6 +6,7 @@ keeps a client from writing an end-of-turn token into a message. And decoding go
 token at a time, so that text can be made incrementally and exactly.
 """
 
+import hashlib
 import itertools
 import re
 from collections.abc import Iterable, Sequence
@@ -67,6 +68,10 @@ class Tokenizer:
         """Token ids are below it."""
         num_own = self._backend.get_vocab_size(with_added_tokens=False)
         return max([num_own, *(token + 1 for token in self._added)])
+
+    def digest(self) -> str:
+        """A name for all that the tokenizer does."""
+        return hashlib.blake2b(self._backend.to_str().encode(), digest_size=16).hexdigest()
 
     @property
     def bos_tokens(self) -> tuple[int, ...]:

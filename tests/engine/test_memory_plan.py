@@ -32,7 +32,7 @@ def test_a_kv_cache_of_a_given_size_is_taken_as_it_is() -> None:
 def test_the_kv_cache_takes_a_share_of_what_is_free() -> None:
     config = EngineConfig()
     usable = 8 * GB
-    free = usable - weight_bytes(SHAPE, config) - workspace_bytes(SHAPE, config)
+    free = usable - weight_bytes(SHAPE, config) - workspace_bytes(SHAPE, config, 4096)
 
     kv_cache_bytes = plan(config, usable_bytes=usable).kv_cache_bytes
 
@@ -64,6 +64,14 @@ def test_a_model_that_does_not_fit_is_refused_with_the_sum_and_the_context_that_
     assert plan(EngineConfig(max_context=fitting), usable_bytes=int(1.2 * GB)).num_blocks > 0
     with pytest.raises(OutOfMemory):
         plan(EngineConfig(max_context=fitting + 16), usable_bytes=int(1.2 * GB))
+
+
+def test_a_kv_cache_that_does_not_fit_is_refused_with_the_size_that_does() -> None:
+    with pytest.raises(OutOfMemory, match="lower kv_cache_bytes to") as caught:
+        plan(EngineConfig(kv_cache_bytes=1 << 40))
+
+    fitting = int(str(caught.value).split("lower kv_cache_bytes to ")[1].split(maxsplit=1)[0])
+    assert plan(EngineConfig(kv_cache_bytes=fitting)).kv_cache_bytes == fitting
 
 
 def test_a_model_whose_weights_alone_do_not_fit_is_refused() -> None:

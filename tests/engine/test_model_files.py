@@ -31,13 +31,13 @@ def test_the_ends_that_any_file_names_are_all_ends(tmp_path: Path, tokenizer: To
         tokenizer_config={"eos_token": "<|eot_id|>"},
     )
 
-    assert found.stop_token_ids(tokenizer) == {5, 6, 7, EOT}
+    assert found.stop_token_ids(tokenizer, 4096) == {5, 6, 7, EOT}
 
 
 def test_a_special_token_may_be_spelt_as_an_object(tmp_path: Path, tokenizer: Tokenizer) -> None:
     found = files(tmp_path, tokenizer_config={"eos_token": {"content": "<|end_of_text|>"}})
 
-    assert found.stop_token_ids(tokenizer) == {EOS}
+    assert found.stop_token_ids(tokenizer, 4096) == {EOS}
 
 
 def test_without_files_there_are_no_ends_no_advice_and_no_template(
@@ -45,17 +45,17 @@ def test_without_files_there_are_no_ends_no_advice_and_no_template(
 ) -> None:
     found = files(tmp_path)
 
-    assert found.stop_token_ids(tokenizer) == frozenset()
+    assert found.stop_token_ids(tokenizer, 4096) == frozenset()
     assert found.generation_defaults() == GenerationDefaults()
     assert found.chat_template(tokenizer, default=None) is None
 
 
-@pytest.mark.parametrize("eos", ["</s>", [1, "2"], -1, 1.5])
+@pytest.mark.parametrize("eos", ["</s>", [1, "2"], -1, 1.5, 4096])
 def test_an_end_that_is_no_token_id_is_refused(
     tmp_path: Path, tokenizer: Tokenizer, eos: object
 ) -> None:
-    with pytest.raises(CheckpointError, match="eos_token_id must be a token id or a list"):
-        files(tmp_path, {"eos_token_id": eos}).stop_token_ids(tokenizer)
+    with pytest.raises(CheckpointError, match="eos_token_id must be a token id from 0 to 4095"):
+        files(tmp_path, {"eos_token_id": eos}).stop_token_ids(tokenizer, 4096)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""How the embedded model tercet-tiny is made: corpus, training, export and checks."""

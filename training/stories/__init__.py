@@ -1,0 +1,1 @@
+"""A generator of small stories and of the chats in which they are asked for."""

@@ -33,6 +33,8 @@ from tercet_engine.tokenizer import Tokenizer
 
 MAX_TEMPLATE_CHARS: Final = 262_144
 MAX_PROMPT_CHARS: Final = 16_777_216
+MAX_RANGE_STEPS: Final = 100_000
+"""Numbers that `range` gives in one rendering: what else a template loops over, a client sent."""
 _FIRST_MARK: Final = "\ue000"  # the first of the private-use characters
 
 BITNET_TEMPLATE: Final = (
@@ -123,7 +125,12 @@ class ChatTemplate:
         except RecursionError:
             message = "the messages or tools are nested too deeply"
             raise TemplateError(message) from None
-        values = {**self._variables, **marked, "add_generation_prompt": add_generation_prompt}
+        values = {
+            **self._variables,
+            **marked,
+            "add_generation_prompt": add_generation_prompt,
+            "range": _StepBudget().range,
+        }
         text = self._render(values)
         tokens = self._tokenizer.encode(text, add_special_tokens=False, mark=mark)
         return ChatPrompt(tuple(self._tokenizer.with_bos(tokens)), text.endswith(" "))
@@ -153,6 +160,21 @@ class _Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
             message = f"the operator {operator} is not allowed on such values in a chat template"
             raise jinja2.exceptions.SecurityError(message)
         return super().call_binop(context, operator, left, right)
+
+
+class _StepBudget:
+    """`range` for one rendering: nested loops over numbers would otherwise never end."""
+
+    def __init__(self) -> None:
+        self._left = MAX_RANGE_STEPS
+
+    def range(self, *bounds: int) -> range:
+        numbers = range(*bounds)
+        self._left -= len(numbers)
+        if self._left < 0:
+            message = f"the model's chat template counts beyond {MAX_RANGE_STEPS} steps"
+            raise TemplateError(message)
+        return numbers
 
 
 class _SpecialText:

@@ -24,7 +24,7 @@ FILES: Final = (
 )
 """All that is fetched of a repository: no code, no other formats."""
 
-_HUB_NAME: Final = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
+_HUB_NAME: Final = re.compile(r"(?P<name>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>[\w./-]+))?")
 
 Downloader = Callable[..., Any]
 """Called like `huggingface_hub.snapshot_download`; returns the folder."""
@@ -54,7 +54,10 @@ def find_model(
     if model is None or model == EMBEDDED_MODEL.name:
         return ModelFolder(EMBEDDED_MODEL, EMBEDDED_MODEL.name)
     path = Path(model).expanduser()
-    if path.is_dir():
+    if path.is_dir() and model != "":
+        if not (path / "config.json").is_file():
+            message = f"{path} holds no checkpoint: its config.json is missing"
+            raise ModelNotFound(message)
         return ModelFolder(path, path.resolve().name)
     if path.is_file():
         message = f"{model} is a file; give the folder of a checkpoint in the Hugging Face layout"

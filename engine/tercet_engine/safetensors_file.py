@@ -129,6 +129,8 @@ class SafetensorsFile:
     def _read_header(self, header: bytes) -> dict[str, TensorInfo]:
         try:
             entries = json.loads(header, object_pairs_hook=_no_duplicates)
+            if not isinstance(entries, dict):
+                self._refuse(f"has a damaged header: it is a {type(entries).__name__}")
             entries.pop("__metadata__", None)
             return {name: _tensor_info(name, entry) for name, entry in entries.items()}
         except (ValueError, AttributeError, TypeError, KeyError, RecursionError) as error:
@@ -160,7 +162,10 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return names
 
 
-def _tensor_info(name: str, entry: dict[str, Any]) -> TensorInfo:
+def _tensor_info(name: str, entry: object) -> TensorInfo:
+    if not isinstance(entry, dict):
+        message = f"{name} is described by {entry!r}"
+        raise ValueError(message)  # noqa: TRY004 -- the file is wrong, not the call
     dtype, shape, (start, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
     numbers = [*shape, start, end]
     if not all(type(number) is int and 0 <= number < 1 << 62 for number in numbers):

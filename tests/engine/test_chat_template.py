@@ -200,3 +200,10 @@ def test_blocks_swallow_the_line_breaks_around_them(tokenizer: Tokenizer) -> Non
     source = "{% if true %}\n  {% set x = 1 %}\na{% endif %}"
 
     assert ChatTemplate(source, tokenizer).prompt(user("Hi")).tokens == tuple(tokenizer.encode("a"))
+
+
+def test_a_template_that_counts_without_end_is_stopped(tokenizer: Tokenizer) -> None:
+    loops = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+
+    with pytest.raises(TemplateError, match="counts beyond 100000 steps"):
+        ChatTemplate(loops, tokenizer).prompt(user("hi"))

@@ -35,6 +35,7 @@ def test_without_a_name_the_embedded_model_is_found() -> None:
 
 def test_a_folder_is_taken_as_it_is_and_named_after_itself(tmp_path: Path) -> None:
     (tmp_path / "my-model").mkdir()
+    (tmp_path / "my-model/config.json").write_text("{}")
     folder = find_model(str(tmp_path / "my-model") + "/", no_download)
 
     assert (folder.path, folder.model_id) == (tmp_path / "my-model", "my-model")
@@ -83,3 +84,8 @@ def test_a_file_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UnsupportedModel, match="is a file; give the folder"):
         find_model(tmp_path / "model.gguf", no_download)
+
+
+def test_a_folder_without_a_checkpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFound, match=r"holds no checkpoint: its config\.json is missing"):
+        find_model(str(tmp_path), no_download)

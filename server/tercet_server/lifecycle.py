@@ -35,9 +35,9 @@ class Lifecycle:
         self._engine = engine
 
     def check_ready(self) -> None:
-        """Return if a request would be taken.
+        """Return if requests are taken, be it that the waiting line is full just now.
 
         Raises:
             ServerLoading, EngineDraining, EngineDead: why it would not.
         """
-        self.engine.submit(())  # nothing to compute, but the engine says if it takes no more
+        self.engine.check_accepting()

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
@@ -24,6 +25,7 @@ from tercet_server.app import create_app
 from tercet_server.daemon_thread import run_in_daemon_thread
 from tercet_server.http_protocol import BoundedHttpProtocol
 from tercet_server.logs import make_logger, route_logging
+from tercet_server.open_files import room_for_connections
 from tercet_server.settings import Settings
 
 if TYPE_CHECKING:
@@ -122,14 +124,15 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http=BoundedHttpProtocol,
+                http=partial(  # type: ignore[arg-type] # which uvicorn only calls
+                    BoundedHttpProtocol, max_connections=self._max_connections()
+                ),
                 ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                limit_concurrency=4 * settings.max_concurrent_requests + 256,
                 timeout_keep_alive=settings.keep_alive_seconds,
                 timeout_graceful_shutdown=_FLUSH_SECONDS,
             )
@@ -161,6 +164,19 @@ class Server(uvicorn.Server):
     def stop(self) -> None:
         """Begin the drain. Called on the event loop's thread."""
         self._stop.set()
+
+    def _max_connections(self) -> int:
+        """Some beyond the requests in progress, for those that are idle, refused, or probes."""
+        num_wanted = 4 * self._settings.max_concurrent_requests + 256
+        num_found = room_for_connections(num_wanted)
+        if num_found < num_wanted:
+            self._logger.warning(
+                "few_connections",
+                max_connections=num_found,
+                wanted=num_wanted,
+                advice="raise the limit of open files (ulimit -n)",
+            )
+        return num_found
 
     @override
     @contextlib.contextmanager

@@ -36,8 +36,18 @@ def _split(value: object) -> object:
     return value
 
 
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), Field(max_length=64)]
-Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
+def _split_keys(value: object) -> object:
+    """The same of keys. Whoever sets the variable wants keys: blanks must not open the server."""
+    keys = _split(value)
+    if isinstance(value, str) and not keys:
+        message = "must hold at least one key; leave it unset to serve without keys"
+        raise ValueError(message)
+    return keys
+
+
+Name = Annotated[str, Field(min_length=1)]
+Names = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_split), Field(max_length=64)]
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split_keys)]
 
 
 class Settings(BaseSettings):

@@ -21,6 +21,8 @@ KEYS = {
     "bytes_per_token",
     "decode_share_of_limit",
     "peak_memory_bytes",
+    "full_context_memory_bytes",
+    "kv_type",
     "load_seconds",
     "kernels",
     "threads",
@@ -58,6 +60,9 @@ def test_the_figures_agree_with_each_other(outcome: Outcome) -> None:
         figures["weight_bytes_per_token"] + kv_bytes, abs=1
     )
     assert figures["prefill_tokens_per_second"] * figures["ttft_seconds"] == pytest.approx(32)
+    # Two streams of 32 prompt tokens and one generated: 66 of the context's 2048 tokens.
+    untouched = figures["full_context_memory_bytes"] - figures["peak_memory_bytes"]
+    assert untouched == (2048 - 66) * figures["kv_bytes_per_context_token"]
 
 
 def test_the_buffer_of_the_bandwidth_measurement_is_no_part_of_the_peak(outcome: Outcome) -> None:
@@ -71,7 +76,7 @@ def test_the_table_names_the_model_and_says_what_limits_it(tercet: Tercet) -> No
 
     assert outcome.exit_code == 0
     assert "tercet-tiny on " in outcome.out
-    for row in ("prefill", "time to first token", "decode, 1 stream", "memory bandwidth"):
+    for row in ("prefill", "first token", "decode, 1 stream", "peak memory", "full context"):
         assert row in outcome.out
     assert "caches" in outcome.out
     assert "\x1b" not in outcome.out
@@ -92,6 +97,41 @@ def test_the_kernels_and_threads_of_the_environment_are_used_and_flags_win(
     figures = json.loads(tercet("bench", "--json", *SHORT).out)
 
     assert (figures["kernels"], figures["threads"]) == ("reference", 1)
+
+
+def test_exact_keys_and_values_take_twice_the_memory(tercet: Tercet, outcome: Outcome) -> None:
+    half = json.loads(outcome.out)
+    exact = json.loads(tercet("bench", "--json", "--kv-type", "f32", *SHORT).out)
+
+    assert (half["kv_type"], exact["kv_type"]) == ("bf16", "f32")
+    assert exact["kv_bytes_per_context_token"] == 2 * half["kv_bytes_per_context_token"]
+
+
+def test_a_head_of_random_weights_that_would_stay_in_the_caches_is_refused(tercet: Tercet) -> None:
+    outcome = tercet("bench", "--synthetic", "tiny", "--head", "bf16", *SHORT)
+
+    assert outcome.exit_code == 2
+    assert outcome.err.startswith("tercet: --head bf16 cannot be measured with --synthetic")
+    assert outcome.out == ""
+
+
+def test_variables_choose_the_workload_and_a_model_wins_over_a_shape(
+    tercet: Tercet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for flag, value in zip(SHORT[:-2:2], SHORT[1:-2:2], strict=True):
+        monkeypatch.setenv(f"TERCET_BENCH_{flag[2:].replace('-', '_').upper()}", value)
+    monkeypatch.setenv("TERCET_BENCH_SYNTHETIC", "tiny")
+    monkeypatch.setenv("TERCET_BENCH_STREAMS", "2")
+    monkeypatch.setenv("TERCET_BENCH_JSON", "1")
+    monkeypatch.setenv("TERCET_THREADS", "1")
+
+    of_shape = json.loads(tercet("bench").out)
+    of_model = json.loads(tercet("bench", "tercet-tiny").out)
+
+    assert (of_shape["model"], of_model["model"]) == ("synthetic tiny", "tercet-tiny")
+    names = ("prompt_tokens", "generate_tokens", "repeat")
+    assert [of_shape[name] for name in names] == [32, 1, 1]
+    assert [entry["streams"] for entry in of_shape["streams"]] == [2]
 
 
 @pytest.mark.parametrize(

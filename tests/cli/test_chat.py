@@ -110,6 +110,24 @@ def test_the_url_may_also_be_a_flag_and_the_system_prompt_too(
     assert stand_in.asked[0]["messages"][0] == {"role": "system", "content": "be kind"}
 
 
+def test_variables_do_what_the_flags_do_and_the_command_line_wins(
+    tercet: Tercet, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in.say("ok")
+    monkeypatch.setenv("TERCET_CHAT_URL", stand_in.url)
+    monkeypatch.setenv("TERCET_CHAT_SYSTEM", "be kind")
+    monkeypatch.setenv("TERCET_CHAT_MAX_TOKENS", "7")
+    monkeypatch.setenv("TERCET_CHAT_SEED", "1")
+
+    assert tercet("chat", "--seed", "2", stdin="hi").out == "ok\n"
+    monkeypatch.setenv("TERCET_CHAT_URL", "http://127.0.0.1:1")
+    assert tercet("chat", stand_in.url, stdin="hi").out == "ok\n"
+
+    first, second = stand_in.asked
+    assert first["messages"][0] == {"role": "system", "content": "be kind"}
+    assert (first["max_tokens"], first["seed"], second["seed"]) == (7, 2, 1)
+
+
 def test_a_key_is_taken_from_the_flag_or_the_environment(
     tercet: Tercet, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,7 +100,7 @@ def test_too_little_memory_is_told_with_the_sum(tercet: Tercet) -> None:
     outcome = tercet("serve", "--kv-cache-bytes", "900TiB", "--port", "0", "--log-level", "error")
 
     assert outcome.exit_code == 1
-    assert_is_one_sentence(outcome, "KV cache", "weights", "--context")
+    assert_is_one_sentence(outcome, "KV cache", "weights", "--kv-cache-bytes")
 
 
 def test_a_kv_cache_that_is_too_small_names_the_flags(tercet: Tercet) -> None:
@@ -114,7 +114,7 @@ def test_a_folder_that_holds_no_model_says_which_file_it_lacks(
 ) -> None:
     outcome = tercet("bench", str(tmp_path), "--json")
 
-    assert outcome.exit_code == 1
+    assert outcome.exit_code == 2
     assert_is_one_sentence(outcome, "config.json")
 
 

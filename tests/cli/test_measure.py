@@ -142,6 +142,20 @@ def test_a_workload_that_does_not_fit_the_context_is_refused_with_the_sum() -> N
         Workload(100, 28).check(128)
 
 
+@pytest.mark.parametrize(
+    ("workload", "num_touched"),
+    [
+        (Workload(100, 8), 108),
+        (Workload(100, 8, streams=(1, 4)), 4 * (64 + 8)),  # streams' prompts are short
+        (Workload(16, 8, streams=(4,)), 4 * (16 + 8)),
+    ],
+)
+def test_the_touched_tokens_are_those_of_the_largest_run(
+    workload: Workload, num_touched: int
+) -> None:
+    assert workload.num_touched_tokens == num_touched
+
+
 def test_the_share_follows_from_the_other_figures() -> None:
     figures = Figures(
         ttft_seconds=1,

@@ -1,12 +1,15 @@
 """The flags of `tercet serve` are the settings' fields."""
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from typer.main import get_command
 
+from tercet_server.cli.app import COMMANDS
 from tercet_server.cli.options import ARGUMENTS, WORDINGS, flag_of, variable_of, with_settings
 from tercet_server.settings import Settings, load_settings
 from tests.cli.conftest import Outcome
@@ -45,6 +48,19 @@ def test_help_shows_the_flag_and_the_variable_of_every_field(tercet: Tercet) -> 
         assert flag_of(name) in text
         assert variable_of(name) in text
     assert "TERCET_MODEL" in text
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_help_names_a_variable_for_every_flag_of_every_command(tercet: Tercet, name: str) -> None:
+    params = get_command(import_module(f"tercet_server.cli.{name}").app).params
+    flags = [p for p in params if p.opts[0].startswith("--") and p.name != "help"]
+    text = tercet(name, "--help").out
+
+    for flag in flags:
+        field = flag.opts[0].removeprefix("--").replace("-", "_")
+        variable = flag.envvar or variable_of(str(flag.name))  # `serve` reads its own
+        assert variable in {variable_of(field), variable_of(f"{name}_{field}")}
+        assert variable in text
 
 
 def test_help_shows_defaults_as_they_would_be_written(tercet: Tercet) -> None:

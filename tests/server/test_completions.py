@@ -34,6 +34,29 @@ async def test_sixteen_tokens_are_the_default(service: Service) -> None:
     assert answer["usage"]["completion_tokens"] == 16
 
 
+async def test_the_default_shrinks_to_what_the_context_has_room_for(service: Service) -> None:
+    full, short = [1] * 505, [1]  # of 512
+    answer = (await service.complete(prompt=[full, short], ignore_eos=True)).json()
+    assert answer["usage"]["completion_tokens"] == 7 + 16
+
+
+async def test_what_the_client_asked_for_does_not_shrink(service: Service) -> None:
+    response = await service.complete(prompt=[1] * 505, max_tokens=8)
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "max_tokens"
+
+
+@pytest.mark.parametrize("num_tokens", [512, 600])
+async def test_a_prompt_without_room_for_an_answer_is_itself_at_fault(
+    service: Service, num_tokens: int
+) -> None:
+    response = await service.complete(prompt=[1] * num_tokens)
+    error = response.json()["error"]
+    assert response.status_code == 400
+    assert (error["param"], error["code"]) == ("prompt", "context_length_exceeded")
+    assert "max_tokens" not in error["message"]
+
+
 async def test_token_ids_are_taken_as_they_are(service: Service) -> None:
     answer = (await service.complete(prompt=[1, 2, 3], max_tokens=1)).json()
     assert answer["usage"]["prompt_tokens"] == 3

@@ -1,9 +1,11 @@
 """What probes are told, over the server's life."""
 
+import asyncio
+import threading
 from collections.abc import Callable
 
-from tercet_engine import AsyncEngine
-from tests.server.conftest import Service, serving
+from tercet_engine import AsyncEngine, EngineConfig
+from tests.server.conftest import Service, serving, until
 
 
 async def statuses(service: Service) -> tuple[int, int]:
@@ -45,6 +47,24 @@ async def test_a_dead_engine_is_neither(toy_engines: Callable[..., AsyncEngine])
         assert answer.status_code == 503
         assert answer.json()["error"]["code"] == "engine_dead"
         assert await statuses(service) == (503, 503)
+
+
+async def test_a_full_waiting_line_is_no_reason_to_ask_another_server(
+    toy_engines: Callable[..., AsyncEngine],
+) -> None:
+    gate = threading.Event()
+    config = EngineConfig(max_batch_tokens=64, max_sequences=8, max_waiting_tokens=50)
+    engine = toy_engines(config, before_step=lambda: gate.wait(20))
+    async with serving(engine) as service:
+        waiting = asyncio.create_task(service.complete(prompt="a" * 100, max_tokens=1))
+        await until(lambda: engine.stats().num_running + engine.stats().num_waiting > 0)
+        refused = await service.complete(max_tokens=1)
+        found = await statuses(service)
+        gate.set()
+
+        assert refused.status_code == 429
+        assert found == (200, 200)
+        assert (await waiting).status_code == 200
 
 
 async def test_head_will_do_for_a_probe(service: Service) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from tercet_engine import AsyncEngine, CheckpointError
 from tercet_server.runner import Server, listen, url_of
-from tests.server.conftest import listening, settings_of
+from tests.server.conftest import settings_of
 
 
 def test_a_port_in_use_is_refused_before_anything_is_loaded() -> None:
@@ -64,38 +64,3 @@ async def test_requests_are_answered_while_the_model_loads(toy_engine: AsyncEngi
     server.stop()
     await running
     assert early.status_code == 503
-
-
-@pytest.mark.parametrize(
-    "junk", [b"GARBAGE\r\n\r\n", b"\x16\x03\x01\x02\x00", b"GET / HTTP/9.9\r\n\r\n"]
-)
-async def test_what_is_not_http_gets_an_error_of_the_usual_shape(
-    toy_engine: AsyncEngine, junk: bytes
-) -> None:
-    async with listening(toy_engine) as live:
-        answer = await exchange(live.url, junk)
-    assert answer.startswith(b"HTTP/1.1 400 ")
-    assert b"x-request-id: req_" in answer
-    assert b'{"error": {"message": "this is not a valid HTTP request"' in answer
-
-
-@pytest.mark.parametrize("line", [b"x: " + b"y" * 2000 + b"\r\n", b"x"])
-async def test_a_head_without_end_is_refused(toy_engine: AsyncEngine, line: bytes) -> None:
-    async with listening(toy_engine) as live:
-        endless = b"GET / HTTP/1.1\r\n" + line * (200_000 // len(line))
-        answer = await exchange(live.url, endless)
-    assert answer == b"" or answer.startswith(b"HTTP/1.1 431 ")
-
-
-async def exchange(url: str, data: bytes) -> bytes:
-    """Send bytes and read what comes back until the server hangs up."""
-    host, port = url.removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    answer = b""
-    try:
-        writer.write(data)
-        answer = await reader.read()
-    except ConnectionError:
-        pass  # it hung up while we were still sending
-    writer.close()
-    return answer

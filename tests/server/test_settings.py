@@ -93,3 +93,18 @@ def test_contradictions_within_the_engine_are_the_engines_to_tell() -> None:
     settings = Settings(max_sequences=64, batch_tokens=8)
     with pytest.raises(InvalidConfig, match="max_sequences must be at most"):
         settings.engine_config()
+
+
+@pytest.mark.parametrize("blank", [" ", ",", " , ,"])
+def test_a_variable_for_keys_that_holds_none_does_not_open_the_server(
+    monkeypatch: pytest.MonkeyPatch, blank: str
+) -> None:
+    monkeypatch.setenv("TERCET_API_KEY", blank)
+
+    with pytest.raises(InvalidSettings, match="must hold at least one key"):
+        load_settings()
+
+
+def test_a_served_name_is_not_empty() -> None:
+    with pytest.raises(InvalidSettings, match="served-model-name"):
+        load_settings(served_model_name=("",))

@@ -16,7 +16,7 @@ from tercet_server.cli.measure import Workload, measure
 from tercet_server.cli.progress import showing_progress
 from tercet_server.cli.report import Report
 from tercet_server.cli.subject import find_source, load_subject
-from tercet_server.cli.values import one_of, whole
+from tercet_server.cli.values import is_from_environment, one_of, whole
 
 DEFAULT_CONTEXT: Final = 4096
 MAX_STREAMS: Final = 512
@@ -33,6 +33,7 @@ EPILOG: Final = examples(
 
 @app.command(epilog=EPILOG)
 def bench(
+    ctx: typer.Context,
     *,
     model: Annotated[
         str | None,
@@ -45,22 +46,45 @@ def bench(
     synthetic: Annotated[
         str | None,
         typer.Option(
+            envvar="TERCET_BENCH_SYNTHETIC",
             help="Random weights of this shape instead of a model: tiny, 700m, 2b4t or 8b.",
             metavar="SHAPE",
         ),
     ] = None,
     prompt_tokens: Annotated[
-        int, typer.Option(parser=whole(1), metavar="N", help="Tokens of the prompt.")
+        int,
+        typer.Option(
+            parser=whole(1),
+            metavar="N",
+            envvar="TERCET_BENCH_PROMPT_TOKENS",
+            help="Tokens of the prompt.",
+        ),
     ] = 512,
     generate_tokens: Annotated[
-        int, typer.Option(parser=whole(1), metavar="N", help="Tokens generated in each round.")
+        int,
+        typer.Option(
+            parser=whole(1),
+            metavar="N",
+            envvar="TERCET_BENCH_GENERATE_TOKENS",
+            help="Tokens generated in each round.",
+        ),
     ] = 64,
     repeat: Annotated[
-        int, typer.Option(parser=whole(1), metavar="N", help="Rounds; medians are reported.")
+        int,
+        typer.Option(
+            parser=whole(1),
+            metavar="N",
+            envvar="TERCET_BENCH_REPEAT",
+            help="Rounds; medians are reported.",
+        ),
     ] = 3,
     streams: Annotated[
         str,
-        typer.Option(help="Also decode so many streams together, e.g. 4,8,16.", metavar="N,N,..."),
+        typer.Option(
+            metavar="N,N,...",
+            envvar="TERCET_BENCH_STREAMS",
+            help="Also decode so many streams together, e.g. 4,8,16.",
+        ),
     ] = "",
     context: Annotated[
         int | None,
@@ -94,20 +118,45 @@ def bench(
             parser=one_of("int8", "bf16"),
             metavar="int8|bf16",
             envvar="TERCET_HEAD",
-            help="How the output head is stored.",
+            help="How the output head is stored. Random weights take int8 only.",
         ),
     ] = "int8",
+    kv_type: Annotated[
+        str,
+        typer.Option(
+            parser=one_of("bf16", "f32"),
+            metavar="bf16|f32",
+            envvar="TERCET_KV_TYPE",
+            help="How keys and values are kept; f32 is exact and takes twice the memory.",
+        ),
+    ] = "bf16",
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")
+        bool,
+        typer.Option(
+            "--json",
+            envvar="TERCET_BENCH_JSON",
+            help="Print JSON on stdout and nothing else.",
+        ),
     ] = False,
 ) -> None:
     """Measure how fast this host runs a model, and what limits it.
 
     Loads the model, then measures the time to the first token, decoding, and in between the speed
     of the memory, which bounds decoding. Run it while nothing else runs.
+
+    The peak of memory is what the workload held; with a full context means that and the keys and
+    values of the tokens up to --context which it did not reach.
     """
     if model is not None and synthetic is not None:
-        message = "give a MODEL or --synthetic, not both"
+        if not is_from_environment(ctx, "synthetic"):
+            message = "give a MODEL or --synthetic, not both"
+            raise UsageError(message)
+        synthetic = None
+    if synthetic is not None and head == "bf16":
+        message = (
+            "--head bf16 cannot be measured with --synthetic, whose rows of the head overlap in "
+            "memory and so stay in the caches; use --head int8, or a model"
+        )
         raise UsageError(message)
     workload = Workload(prompt_tokens, generate_tokens, repeat, _numbers(streams))
     source = find_source(model or os.environ.get("TERCET_MODEL") or None, synthetic)
@@ -119,6 +168,7 @@ def bench(
         num_threads=threads,
         kernels=kernels,
         head=head,  # type: ignore[arg-type] # parsed to be one of the two
+        kv_type=kv_type,  # type: ignore[arg-type] # the same
         touch_kv_cache=False,  # so that the peak is of what the workload really holds
         prefix_cache=False,
     )

@@ -13,7 +13,7 @@ from tercet_server.cli.conversation import Answerer, ChatError, Conversation, Sc
 from tercet_server.cli.examples import examples
 from tercet_server.cli.failure import CommandError, UsageError
 from tercet_server.cli.remote import NoServerError, RemoteAnswerer
-from tercet_server.cli.values import number, whole
+from tercet_server.cli.values import is_from_environment, number, whole
 
 app = typer.Typer(add_completion=False)
 
@@ -30,6 +30,7 @@ EPILOG: Final = examples(
 
 @app.command(epilog=EPILOG)
 def chat(
+    ctx: typer.Context,
     *,
     target: Annotated[
         str | None,
@@ -42,35 +43,60 @@ def chat(
         str | None,
         typer.Option(
             metavar="URL",
+            envvar="TERCET_CHAT_URL",
             help="A server's URL. Unset: http://127.0.0.1:8000/v1 if a server answers there.",
         ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Which of the server's models to talk to.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            envvar="TERCET_CHAT_MODEL",
+            help="Which of the server's models to talk to.",
+        ),
     ] = None,
     api_key: Annotated[
         str | None,
         typer.Option(envvar="TERCET_API_KEY", metavar="KEY", help="The server's key."),
     ] = None,
-    system: Annotated[str, typer.Option(metavar="TEXT", help="System prompt.")] = "",
+    system: Annotated[
+        str,
+        typer.Option(metavar="TEXT", envvar="TERCET_CHAT_SYSTEM", help="System prompt."),
+    ] = "",
     temperature: Annotated[
         float | None,
-        typer.Option(parser=number(0, 2), metavar="0..2", help="0: always the likeliest token."),
+        typer.Option(
+            parser=number(0, 2),
+            metavar="0..2",
+            envvar="TERCET_CHAT_TEMPERATURE",
+            help="0: always the likeliest token.",
+        ),
     ] = None,
     top_p: Annotated[
         float | None,
         typer.Option(
-            parser=number(0.001, 1), metavar="0..1", help="Draw from the likeliest tokens only."
+            parser=number(0.001, 1),
+            metavar="0..1",
+            envvar="TERCET_CHAT_TOP_P",
+            help="Draw from the likeliest tokens only.",
         ),
     ] = None,
     max_tokens: Annotated[
         int | None,
-        typer.Option(parser=whole(1), metavar="N", help="Length of an answer at most."),
+        typer.Option(
+            parser=whole(1),
+            metavar="N",
+            envvar="TERCET_CHAT_MAX_TOKENS",
+            help="Length of an answer at most.",
+        ),
     ] = None,
     seed: Annotated[
         int | None,
         typer.Option(
-            parser=whole(0, 2**63 - 1), metavar="N", help="The same seed gives the same answers."
+            parser=whole(0, 2**63 - 1),
+            metavar="N",
+            envvar="TERCET_CHAT_SEED",
+            help="The same seed gives the same answers.",
         ),
     ] = None,
 ) -> None:
@@ -85,6 +111,8 @@ def chat(
         "seed": seed,
     }
     given = {name: value for name, value in options.items() if value is not None}
+    if target is not None and is_from_environment(ctx, "url"):
+        url = None
     answerer = _answerer(target, url, model, _first_key(api_key), given)
     is_interactive = sys.stdin.isatty()
     try:

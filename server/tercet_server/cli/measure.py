@@ -51,6 +51,17 @@ class Workload:
         return self.prompt_tokens + 1 + self.generate_tokens
 
     @property
+    def num_touched_tokens(self) -> int:
+        """Tokens in the KV cache at once, at least, where most are: its blocks are used again."""
+        per_stream = self.stream_prompt_tokens + self.generate_tokens
+        return max(self.num_tokens - 1, max(self.streams, default=0) * per_stream)
+
+    @property
+    def stream_prompt_tokens(self) -> int:
+        """Length of the prompts where several streams are decoded."""
+        return min(self.prompt_tokens, STREAM_PROMPT_TOKENS)
+
+    @property
     def mean_context(self) -> float:
         """Tokens in the KV cache that a decoding step reads, on average."""
         return self.prompt_tokens + (self.generate_tokens + 1) / 2
@@ -195,7 +206,7 @@ class _Run:
 def _measure_streams(
     subject: Subject, workload: Workload, num_streams: int, clock: Clock
 ) -> StreamsFigure:
-    prompt_tokens = min(workload.prompt_tokens, STREAM_PROMPT_TOKENS)
+    prompt_tokens = workload.stream_prompt_tokens
     rates = []
     for _ in range(workload.repeat):
         # Streams whose prompts are done first decode while the others' are computed, so each is

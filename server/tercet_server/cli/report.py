@@ -23,6 +23,12 @@ class Report:
     figures: Figures
     peak_memory_bytes: int
 
+    @property
+    def full_context_memory_bytes(self) -> int:
+        """The peak, had one sequence filled the context: with the rest of its keys and values."""
+        untouched = max(0, self.subject.max_context - self.workload.num_touched_tokens)
+        return self.peak_memory_bytes + untouched * self.subject.kv_bytes_per_token
+
     def as_json(self) -> dict[str, Any]:
         """Every figure by name; seconds, bytes, tokens and their ratios, nothing scaled."""
         subject, workload, figures = self.subject, self.workload, self.figures
@@ -33,6 +39,7 @@ class Report:
             "kernels": subject.kernels,
             "threads": subject.num_threads,
             "head": subject.config.head,
+            "kv_type": subject.config.kv_type,
             "context": subject.max_context,
             "prompt_tokens": workload.prompt_tokens,
             "generate_tokens": workload.generate_tokens,
@@ -51,6 +58,7 @@ class Report:
             "weight_bytes_per_token": subject.decode_bytes,
             "kv_bytes_per_context_token": subject.kv_bytes_per_token,
             "peak_memory_bytes": self.peak_memory_bytes,
+            "full_context_memory_bytes": self.full_context_memory_bytes,
             "streams": [dataclasses.asdict(figure) for figure in figures.streams],
             "samples": dataclasses.asdict(figures.samples),
         }
@@ -105,8 +113,12 @@ class Report:
         yield (
             "peak memory",
             size(self.peak_memory_bytes),
-            f"of it packed weights {size(subject.weight_bytes)}; "
-            f"a full context of {subject.max_context} tokens holds "
+            f"of it packed weights {size(subject.weight_bytes)}",
+        )
+        yield (
+            "with a full context",
+            size(self.full_context_memory_bytes),
+            f"all {subject.max_context} tokens; their keys and values are "
             f"{size(subject.kv_bytes_per_token * subject.max_context)}",
         )
 

@@ -39,6 +39,12 @@ def one_of(*words: str) -> Callable[[str], str]:
     return parse
 
 
+def is_from_environment(context: typer.Context, name: str) -> bool:
+    """Whether a parameter's value was read from a variable, over which the command line wins."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "ENVIRONMENT"
+
+
 def _parse(
     kind: Callable[[str], Number], text: str, what: str, low: float, high: float | None
 ) -> Number:

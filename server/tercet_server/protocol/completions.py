@@ -18,7 +18,7 @@ from tercet_server.protocol.common import (
 )
 
 DEFAULT_MAX_TOKENS: Final = 16
-"""As in OpenAI's reference for this endpoint."""
+"""As in OpenAI's reference for this endpoint; fewer where the context has no room for them."""
 MAX_PROMPT_TOKENS: Final = 2**20
 
 TokenIds = Annotated[tuple[TokenId, ...], Field(max_length=MAX_PROMPT_TOKENS, fail_fast=True)]
@@ -71,11 +71,6 @@ class CompletionRequest(GenerationRequest):
     def lengths(self) -> list[int]:
         """Characters of each prompt; none where it is made of token ids."""
         return [len(prompt) if isinstance(prompt, str) else 0 for prompt in self.prompts]
-
-    @property
-    def token_limit(self) -> int:
-        """Tokens of each completion at most."""
-        return DEFAULT_MAX_TOKENS if self.max_tokens is None else self.max_tokens
 
     @model_validator(mode="after")
     def _check_the_number_of_sequences(self) -> Self:

@@ -5,10 +5,10 @@ Whatever is wrong with a request comes to light here, while it can still be an o
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
-from tercet_engine import AsyncEngine, ChatPrompt, CompletionRequest
+from tercet_engine import AsyncEngine, ChatPrompt, CompletionRequest, SamplingParams
 from tercet_server.errors import PromptTooLarge, UnknownModel
 from tercet_server.protocol.common import GenerationRequest
 from tercet_server.record import RequestRecord
@@ -77,24 +77,44 @@ class Admission:
         prompts: Sequence[ChatPrompt],
         max_tokens: int | None,
         record: RequestRecord,
+        *,
+        default_max_tokens: int | None = None,
     ) -> Generation:
         """Hand all sequences of a request to the engine, or none.
 
         The choices of each prompt are numbered from 0, so that a prompt gets the same answers
         alone and in company.
 
+        Args:
+            request: says how to sample.
+            prompts: in the order of their answers.
+            max_tokens: that the client asked for, of each answer; None: it did not.
+            record: is told the seed and the number of choices.
+            default_max_tokens: where the client did not ask: so many, or fewer where the context
+                has no room for them; None: as many as it has room for.
+
         Raises:
             RequestError, EngineOverloaded, EngineDraining, EngineDead: why it was not taken.
         """
-        params = sampling_params(request, max_tokens, self.engine.info.generation_defaults)
+        params = sampling_params(
+            request, max_tokens or default_max_tokens, self.engine.info.generation_defaults
+        )
         num_choices = request.n or 1
         record.seed, record.stream = params.seed, bool(request.stream)
         streams = self.engine.submit(
             [
-                CompletionRequest(prompt.tokens, params, choice, prompt.strip_leading_space)
+                CompletionRequest(prompt.tokens, own_params, choice, prompt.strip_leading_space)
                 for prompt in prompts
+                for own_params in [params if max_tokens else self._fitted(params, prompt)]
                 for choice in range(num_choices)
             ]
         )
         record.num_choices = len(streams)
         return Generation(streams, num_choices, self.timeout_seconds, record)
+
+    def _fitted(self, params: SamplingParams, prompt: ChatPrompt) -> SamplingParams:
+        """The parameters with no more tokens than the context has room for behind the prompt."""
+        room = self.engine.info.max_context_tokens - len(prompt.tokens)
+        if params.max_tokens is None or params.max_tokens <= room:
+            return params
+        return replace(params, max_tokens=max(0, room) or None)  # None: the prompt is too long

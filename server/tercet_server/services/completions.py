@@ -8,7 +8,12 @@ from typing import Any
 
 from tercet_engine import ChatPrompt
 from tercet_server.protocol.common import Usage
-from tercet_server.protocol.completions import Completion, CompletionChoice, CompletionRequest
+from tercet_server.protocol.completions import (
+    DEFAULT_MAX_TOKENS,
+    Completion,
+    CompletionChoice,
+    CompletionRequest,
+)
 from tercet_server.record import RequestRecord
 from tercet_server.services.admission import Admission
 from tercet_server.services.generation import Finished, Generation, Piece
@@ -32,7 +37,9 @@ class CompletionService:
         prompts = await self.admission.tokenise(
             request.lengths, "prompt", self._encode, request.prompts
         )
-        generation = self.admission.submit(request, prompts, request.token_limit, record)
+        generation = self.admission.submit(
+            request, prompts, request.max_tokens, record, default_max_tokens=DEFAULT_MAX_TOKENS
+        )
         return CompletionInProgress(
             generation,
             model=model,

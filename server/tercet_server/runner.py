@@ -9,6 +9,7 @@ The second ends the process at once.
 import asyncio
 import atexit
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -84,7 +85,10 @@ def listen(host: str, port: int) -> socket.socket:
         OSError: it is in use, not ours, or not an address.
     """
     flags = socket.AI_PASSIVE
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    except UnicodeError as error:  # "a..b": labels that no name can have
+        raise OSError(errno.EINVAL, "not a host's name") from error
     family, kind, number, _, address = found[0]
     listener = socket.socket(family, kind, number)
     try:

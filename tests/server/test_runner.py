@@ -10,6 +10,11 @@ from tercet_server.runner import Server, listen, url_of
 from tests.server.conftest import settings_of
 
 
+def test_a_host_that_no_name_can_have_is_refused() -> None:
+    with pytest.raises(OSError, match="not a host's name"):
+        listen("a..b", 0)
+
+
 def test_a_port_in_use_is_refused_before_anything_is_loaded() -> None:
     with listen("127.0.0.1", 0) as taken, pytest.raises(OSError, match="in use"):
         listen("127.0.0.1", taken.getsockname()[1])

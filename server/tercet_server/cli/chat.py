@@ -200,7 +200,12 @@ def _screen() -> Screen:
         else:
             print(text, file=sys.stdout if is_terminal else sys.stderr, flush=True)
 
-    return Screen(_typed() if sys.stdin.isatty() else sys.stdin, write, note)
+    return Screen(_typed() if sys.stdin.isatty() else _piped(), write, note)
+
+
+def _piped() -> Iterator[str]:
+    """Lines from a file or a pipe; bytes that are no UTF-8 become U+FFFD."""
+    return (line.decode("utf-8", "replace") for line in sys.stdin.buffer)
 
 
 def _typed() -> Iterator[str]:

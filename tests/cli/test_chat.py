@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -282,3 +284,11 @@ def test_a_url_without_a_path_means_v1(given: str, used: str) -> None:
 )
 def test_a_url_is_told_from_a_model(target: str, url: str | None) -> None:
     assert _as_url(target) == url
+
+
+def test_piped_bytes_that_are_no_utf8_are_read_all_the_same() -> None:
+    command = [sys.executable, "-m", "tercet_server", "chat", "tercet-tiny", "--max-tokens", "2"]
+
+    done = subprocess.run(command, input=b"Hi \xff\xfe", capture_output=True, check=False)
+
+    assert done.returncode == 0

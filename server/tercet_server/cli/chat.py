@@ -1,6 +1,7 @@
 """`tercet chat`: talk to a model in the terminal, on a server or in this process."""
 
 import contextlib
+import io
 import os
 import re
 import sys
@@ -200,12 +201,9 @@ def _screen() -> Screen:
         else:
             print(text, file=sys.stdout if is_terminal else sys.stderr, flush=True)
 
-    return Screen(_typed() if sys.stdin.isatty() else _piped(), write, note)
-
-
-def _piped() -> Iterator[str]:
-    """Lines from a file or a pipe; bytes that are no UTF-8 become U+FFFD."""
-    return (line.decode("utf-8", "replace") for line in sys.stdin.buffer)
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")  # bytes that are no UTF-8 become U+FFFD
+    return Screen(_typed() if sys.stdin.isatty() else sys.stdin, write, note)
 
 
 def _typed() -> Iterator[str]:

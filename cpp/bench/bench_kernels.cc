@@ -126,8 +126,8 @@ struct Shape {
 using Gemm = std::function<void(size_t copy, size_t tile_begin, size_t tile_end)>;
 
 // One line: `gemm` on all copies of a matrix of `bytes` that `memory` holds.
-void Report(const Kernels& kernels, const Shape& shape, size_t bytes, size_t num_threads,
-            size_t tokens, const uint8_t* memory, const Gemm& gemm) {
+void Report(const Kernels& kernels, const char* packing, const Shape& shape, size_t bytes,
+            size_t num_threads, size_t tokens, const uint8_t* memory, const Gemm& gemm) {
   const double budget = std::string_view(kernels.name) == "reference" ? 2e7 : 4e9;  // products
   const double tile_macs = static_cast<double>(kTileRows * shape.cols * tokens);
   const size_t all_tiles = RoundUp(shape.rows, kTileRows) / kTileRows;
@@ -151,8 +151,9 @@ void Report(const Kernels& kernels, const Shape& shape, size_t bytes, size_t num
   const auto read = static_cast<double>(bytes * copies * tiles / all_tiles);
   const double gigabytes = read / best_seconds * 1e-9;
   const double gmacs = macs / best_seconds * 1e-9;
-  std::printf("%-12s %-20s %2zu %5zu %8.2f of %6.2f GB/s %4.0f %%  %8.1f", kernels.name, shape.name,
-              num_threads, tokens, gigabytes, best_read, 100 * gigabytes / best_read, gmacs);
+  std::printf("%-12s %-8s %-20s %2zu %5zu %8.2f of %6.2f GB/s %4.0f %%  %8.1f", kernels.name,
+              packing, shape.name, num_threads, tokens, gigabytes, best_read,
+              100 * gigabytes / best_read, gmacs);
   if (best_peak > 0.0) std::printf(" of %6.1f GMAC/s %4.0f %%", best_peak, 100 * gmacs / best_peak);
   std::printf("\n");
   std::fflush(stdout);
@@ -171,17 +172,18 @@ struct Memory {
   std::vector<float> out = std::vector<float>(kMaxTokens * 13824);
 };
 
-void BenchTernary(const Kernels& kernels, const Shape& shape, size_t num_threads, Memory& memory) {
-  const size_t bytes = kernels.ternary_bytes(shape.rows, shape.cols);
+void BenchTernary(const Kernels& kernels, const TernaryPacking& packing, const Shape& shape,
+                  size_t num_threads, Memory& memory) {
+  const size_t bytes = packing.bytes(shape.rows, shape.cols);
   for (const size_t tokens : {1u, 2u, 4u, 8u, 16u, 64u, 512u}) {
-    Report(kernels, shape, bytes, num_threads, tokens, memory.weights.get(),
+    Report(kernels, packing.name, shape, bytes, num_threads, tokens, memory.weights.get(),
            [&](size_t copy, size_t begin, size_t end) {
              const TernaryMatrix w{memory.weights.get() + copy * bytes, memory.row_scales.data(),
                                    shape.rows, shape.cols};
              const Int8Rows x{reinterpret_cast<const int8_t*>(memory.values.get()),
                               memory.scales.data(), memory.sums.data(), tokens,
                               RoundUp(shape.cols, kColumnAlign)};
-             kernels.ternary_gemm(&w, &x, begin, end, memory.out.data(), shape.rows);
+             packing.gemm(&w, &x, begin, end, memory.out.data(), shape.rows);
            });
   }
 }
@@ -189,7 +191,7 @@ void BenchTernary(const Kernels& kernels, const Shape& shape, size_t num_threads
 void BenchHead(const Kernels& kernels, const Shape& shape, size_t num_threads, Memory& memory) {
   const size_t bytes = kernels.int8_bytes(shape.rows, shape.cols);
   for (const size_t tokens : {1u, 2u, 4u, 8u, 16u}) {
-    Report(kernels, shape, bytes, num_threads, tokens, memory.weights.get(),
+    Report(kernels, "int8", shape, bytes, num_threads, tokens, memory.weights.get(),
            [&](size_t copy, size_t begin, size_t end) {
              const Int8Matrix w{memory.weights.get() + copy * bytes, memory.row_scales.data(),
                                 shape.rows, shape.cols};
@@ -279,9 +281,13 @@ constexpr Shape kTernaryShapes[] = {
 constexpr Shape kHead = {"head 128256x2560", 128256, 2560};
 
 void Bench(const Kernels& kernels, Memory& memory) {
-  std::printf("%-12s %-20s %2s %5s\n", "kernels", "matrix", "thr", "tokens");
+  std::printf("%-12s %-8s %-20s %2s %5s\n", "kernels", "packing", "matrix", "thr", "tokens");
   for (const size_t num_threads : {1u, 2u}) {
-    for (const Shape& shape : kTernaryShapes) BenchTernary(kernels, shape, num_threads, memory);
+    for (size_t i = 0; i < kernels.num_packings; ++i) {
+      for (const Shape& shape : kTernaryShapes) {
+        BenchTernary(kernels, kernels.packings[i], shape, num_threads, memory);
+      }
+    }
     BenchHead(kernels, kHead, num_threads, memory);
   }
   for (const size_t num_keys : {256u, 4096u}) BenchAttention(kernels, num_keys);

@@ -153,14 +153,15 @@ void BindBuilder(py::module_& m) {
   py::class_<PyBuilder>(m, "ModelBuilder")
       .def(py::init([](const ModelConfig& config, const std::string& kernels,
                        const std::string& head, std::size_t num_threads,
-                       std::size_t max_batch_tokens, std::size_t max_batch_chunks) {
-             return std::unique_ptr<PyBuilder>(
-                 new PyBuilder{ModelBuilder(config, {max_batch_tokens, max_batch_chunks}, kernels,
-                                            head, num_threads),
-                               {}});
+                       std::size_t max_batch_tokens, std::size_t max_batch_chunks,
+                       std::size_t max_batch_outputs) {
+             return std::unique_ptr<PyBuilder>(new PyBuilder{
+                 ModelBuilder(config, {max_batch_tokens, max_batch_chunks, max_batch_outputs},
+                              kernels, head, num_threads),
+                 {}});
            }),
            "config"_a, py::kw_only(), "kernels"_a, "head"_a, "num_threads"_a, "max_batch_tokens"_a,
-           "max_batch_chunks"_a)
+           "max_batch_chunks"_a, "max_batch_outputs"_a)
       .def(
           "set_norm",
           [](PyBuilder& self, int layer, const std::string& name, const Array<float>& weight) {

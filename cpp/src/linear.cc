@@ -32,19 +32,19 @@ std::size_t TilesPerTask(std::size_t num_tiles, std::size_t num_threads, std::si
 
 }  // namespace
 
-Linear::Linear(const Kernels& kernels, std::span<const std::size_t> part_rows, std::size_t cols)
-    : cols_(cols) {
+Linear::Linear(const TernaryPacking& packing, std::span<const std::size_t> part_rows,
+               std::size_t cols)
+    : packing_(&packing), cols_(cols) {
   for (const std::size_t rows : part_rows) {
     parts_.push_back({rows_, rows});
     rows_ += RoundUp(rows, kTileRows);
   }
-  packed_ = AlignedBuffer<std::uint8_t>(kernels.ternary_bytes(rows_, cols_),
+  packed_ = AlignedBuffer<std::uint8_t>(packing.bytes(rows_, cols_),
                                         AlignedBuffer<std::uint8_t>::Pages::kHuge);
   row_scales_ = AlignedBuffer<float>(rows_);
 }
 
-void Linear::Pack(const Kernels& kernels, ThreadPool& pool, std::size_t part,
-                  const std::uint8_t* codes, float scale) {
+void Linear::Pack(ThreadPool& pool, std::size_t part, const std::uint8_t* codes, float scale) {
   const auto [offset, rows] = parts_[part];
   std::vector<std::vector<std::uint8_t>> scratch(pool.num_threads(),
                                                  std::vector<std::uint8_t>(kTileRows * cols_));
@@ -62,7 +62,7 @@ void Linear::Pack(const Kernels& kernels, ThreadPool& pool, std::size_t part,
         return;
       }
     }
-    kernels.ternary_pack(tile_codes, rows_, cols_, offset / kTileRows + tile, packed_.data());
+    packing_->pack(tile_codes, rows_, cols_, offset / kTileRows + tile, packed_.data());
   });
   if (const std::size_t row = first_bad_row.load(); row < rows) {
     UnpackRow(codes, rows, cols_, row, scratch[0].data());
@@ -74,8 +74,8 @@ void Linear::Pack(const Kernels& kernels, ThreadPool& pool, std::size_t part,
   std::fill_n(&row_scales_[offset], rows, scale);
 }
 
-void Linear::Multiply(const Kernels& kernels, ThreadPool& pool, const Activations& x,
-                      std::size_t num_tokens, float* out) const {
+void Linear::Multiply(ThreadPool& pool, const Activations& x, std::size_t num_tokens,
+                      float* out) const {
   const Int8Rows rows = x.View(num_tokens, cols_);
   const TernaryMatrix matrix{packed_.data(), row_scales_.data(), rows_, cols_};
   const std::size_t num_tiles = rows_ / kTileRows;
@@ -83,7 +83,7 @@ void Linear::Multiply(const Kernels& kernels, ThreadPool& pool, const Activation
       TilesPerTask(num_tiles, pool.num_threads(), kTileRows * cols_ * num_tokens);
   pool.Run((num_tiles + per_task - 1) / per_task, [&](std::size_t task, std::size_t) {
     const std::size_t begin = task * per_task;
-    kernels.ternary_gemm(&matrix, &rows, begin, std::min(begin + per_task, num_tiles), out, rows_);
+    packing_->gemm(&matrix, &rows, begin, std::min(begin + per_task, num_tiles), out, rows_);
   });
 }
 

@@ -42,7 +42,7 @@ class Activations {
 // weights.
 class Linear {
  public:
-  Linear(const Kernels& kernels, std::span<const std::size_t> part_rows, std::size_t cols);
+  Linear(const TernaryPacking& packing, std::span<const std::size_t> part_rows, std::size_t cols);
 
   std::size_t cols() const { return cols_; }
   std::size_t part_rows(std::size_t part) const { return parts_[part].rows; }
@@ -54,13 +54,11 @@ class Linear {
   // Packs one part. `codes`: [rows / 4][cols] bytes; bits 2i..2i+1 of codes[r][c] are the weight of
   // row r + i * rows / 4, plus one. Throws std::invalid_argument with the place of the first
   // code 3.
-  void Pack(const Kernels& kernels, ThreadPool& pool, std::size_t part, const std::uint8_t* codes,
-            float scale);
+  void Pack(ThreadPool& pool, std::size_t part, const std::uint8_t* codes, float scale);
 
   // out[t * out_stride() + row] for the first `num_tokens` rows of `x`, quantised from cols()
   // columns.
-  void Multiply(const Kernels& kernels, ThreadPool& pool, const Activations& x,
-                std::size_t num_tokens, float* out) const;
+  void Multiply(ThreadPool& pool, const Activations& x, std::size_t num_tokens, float* out) const;
 
  private:
   struct Part {
@@ -68,6 +66,7 @@ class Linear {
     std::size_t rows;
   };
 
+  const TernaryPacking* packing_;
   std::size_t cols_;
   std::size_t rows_ = 0;  // of all parts, each rounded up to whole tiles
   std::vector<Part> parts_;

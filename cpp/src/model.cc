@@ -30,7 +30,7 @@ Model::Model(const ModelConfig& config, const BatchLimits& limits, const Kernels
       kernels_(kernels),
       pool_(std::move(pool)),
       weights_(std::move(weights)),
-      ws_(std::make_unique<Workspace>(config_, limits_.max_tokens, limits_.max_chunks,
+      ws_(std::make_unique<Workspace>(config_, limits_.max_tokens, limits_.max_outputs,
                                       pool_->num_threads(), weights_->layers[0].qkv.out_stride(),
                                       weights_->layers[0].o.out_stride(),
                                       weights_->layers[0].gate_up.out_stride())) {}
@@ -53,18 +53,18 @@ void Model::Forward(const Batch& batch, KVCache& cache) {
 void Model::Attention(const LayerWeights& layer, const Batch& batch, KVCache& cache,
                       std::size_t index) {
   NormToActivations(ws_->hidden.data(), config_.hidden_size, layer.attention_norm.data());
-  layer.qkv.Multiply(kernels_, *pool_, ws_->activations, num_tokens_, ws_->qkv.data());
+  layer.qkv.Multiply(*pool_, ws_->activations, num_tokens_, ws_->qkv.data());
   RotateAndStore(layer, batch, cache, index);
   Attend(layer, batch, cache, index);
   NormToActivations(ws_->attended.data(), config_.q_size(), layer.attention_sub_norm.data());
-  layer.o.Multiply(kernels_, *pool_, ws_->activations, num_tokens_, ws_->branch.data());
+  layer.o.Multiply(*pool_, ws_->activations, num_tokens_, ws_->branch.data());
   AddBranch();
 }
 
 // hidden += down(sub_norm(relu(gate)² * up)), gate and up from norm(hidden).
 void Model::FeedForward(const LayerWeights& layer) {
   NormToActivations(ws_->hidden.data(), config_.hidden_size, layer.feed_forward_norm.data());
-  layer.gate_up.Multiply(kernels_, *pool_, ws_->activations, num_tokens_, ws_->gate_up.data());
+  layer.gate_up.Multiply(*pool_, ws_->activations, num_tokens_, ws_->gate_up.data());
   const std::size_t size = config_.intermediate_size;
   pool_->ForEach(num_tokens_, size, [&](std::size_t token, std::size_t) {
     float* gate = &ws_->gate_up[token * layer.gate_up.out_stride()];
@@ -72,7 +72,7 @@ void Model::FeedForward(const LayerWeights& layer) {
     kernels_.rms_norm(gate, layer.feed_forward_sub_norm.data(), size, config_.rms_norm_eps, gate);
     ws_->activations.Quantize(kernels_, token, gate, size);
   });
-  layer.down.Multiply(kernels_, *pool_, ws_->activations, num_tokens_, ws_->branch.data());
+  layer.down.Multiply(*pool_, ws_->activations, num_tokens_, ws_->branch.data());
   AddBranch();
 }
 
@@ -158,8 +158,7 @@ void Model::Logits(const Batch& batch) {
   num_outputs_ = batch.outputs.size();
   const std::size_t size = config_.hidden_size;
   pool_->Run(num_outputs_, [&](std::size_t i, std::size_t) {
-    const auto chunk = static_cast<std::size_t>(batch.outputs[i]);
-    const auto token = static_cast<std::size_t>(batch.chunk_starts[chunk + 1]) - 1;
+    const auto token = static_cast<std::size_t>(batch.outputs[i]);
     kernels_.rms_norm(&ws_->hidden[token * size], weights_->final_norm.data(), size,
                       config_.rms_norm_eps, &ws_->normed[i * size]);
   });
@@ -212,7 +211,7 @@ void Model::ApplyLinear(std::size_t layer, const std::string& name, const float*
   for (std::size_t token = 0; token < num_tokens; ++token) {
     activations.Quantize(kernels_, token, x + token * linear.cols(), linear.cols());
   }
-  linear.Multiply(kernels_, *pool_, activations, num_tokens, all.data());
+  linear.Multiply(*pool_, activations, num_tokens, all.data());
   for (std::size_t token = 0; token < num_tokens; ++token) {
     const float* part = &all[token * linear.out_stride() + linear.part_offset(found.part)];
     std::copy_n(part, rows, out + token * rows);

@@ -89,19 +89,22 @@ ModelBuilder::ModelBuilder(const ModelConfig& config, const BatchLimits& limits,
   Require(limits_.max_chunks >= 1 && limits_.max_chunks <= limits_.max_tokens,
           "max_batch_chunks is " + std::to_string(limits_.max_chunks) +
               "; it must be from 1 to max_batch_tokens, " + std::to_string(limits_.max_tokens));
+  Require(limits_.max_outputs >= 1 && limits_.max_outputs <= limits_.max_tokens,
+          "max_batch_outputs is " + std::to_string(limits_.max_outputs) +
+              "; it must be from 1 to max_batch_tokens, " + std::to_string(limits_.max_tokens));
   pool_ = std::make_unique<ThreadPool>(num_threads);
   weights_ =
       std::make_unique<Weights>(Weights{.embedding = {},
                                         .layers = {},
                                         .final_norm = {},
                                         .head = Head(kernels_, ParseHead(head), config_.vocab_size,
-                                                     config_.hidden_size, limits_.max_chunks),
+                                                     config_.hidden_size, limits_.max_outputs),
                                         .rope_cos = {},
                                         .rope_sin = {}});
   weights_->layers.reserve(config_.num_layers);
   missing_ = {"embedding", "head", TensorName(-1, "norm", "final")};
   for (std::size_t i = 0; i < config_.num_layers; ++i) {
-    weights_->layers.emplace_back(kernels_, config_);
+    weights_->layers.emplace_back(kernels_.packings[0], config_);
     for (const NormName& norm : kNormNames) {
       missing_.insert(TensorName(static_cast<int>(i), "norm", norm.name));
     }
@@ -154,7 +157,7 @@ void ModelBuilder::SetLinear(int layer, std::string_view name, std::span<const s
                                         " bytes; this model needs " + std::to_string(expected));
   Require(std::isfinite(scale), tensor + " has a scale that is not a number");
   try {
-    linear.Pack(kernels_, *pool_, found->part, codes.data(), scale);
+    linear.Pack(*pool_, found->part, codes.data(), scale);
   } catch (const std::invalid_argument& error) {
     throw std::invalid_argument(tensor + ": " + error.what());
   }

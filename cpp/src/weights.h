@@ -22,13 +22,13 @@ struct LayerWeights {
   std::vector<float> feed_forward_sub_norm;  // [intermediate_size]
   Linear down;                               // intermediate_size -> hidden_size
 
-  LayerWeights(const Kernels& kernels, const ModelConfig& config)
-      : qkv(kernels, std::array{config.q_size(), config.kv_size(), config.kv_size()},
+  LayerWeights(const TernaryPacking& packing, const ModelConfig& config)
+      : qkv(packing, std::array{config.q_size(), config.kv_size(), config.kv_size()},
             config.hidden_size),
-        o(kernels, std::array{config.hidden_size}, config.q_size()),
-        gate_up(kernels, std::array{config.intermediate_size, config.intermediate_size},
+        o(packing, std::array{config.hidden_size}, config.q_size()),
+        gate_up(packing, std::array{config.intermediate_size, config.intermediate_size},
                 config.hidden_size),
-        down(kernels, std::array{config.hidden_size}, config.intermediate_size) {}
+        down(packing, std::array{config.hidden_size}, config.intermediate_size) {}
 
   std::size_t bytes() const { return qkv.bytes() + o.bytes() + gate_up.bytes() + down.bytes(); }
 };

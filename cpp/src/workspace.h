@@ -12,9 +12,9 @@
 
 namespace tercet {
 
-// T is the most tokens of one batch, C the most chunks (so the most outputs), W the threads.
+// T is the most tokens of one batch, O the most outputs, W the threads.
 struct Workspace {
-  Workspace(const ModelConfig& config, std::size_t max_tokens, std::size_t max_chunks,
+  Workspace(const ModelConfig& config, std::size_t max_tokens, std::size_t max_outputs,
             std::size_t num_threads, std::size_t qkv_stride, std::size_t out_stride,
             std::size_t gate_up_stride)
       : hidden(max_tokens * config.hidden_size),
@@ -23,7 +23,7 @@ struct Workspace {
         attended(max_tokens * config.q_size()),
         gate_up(max_tokens * gate_up_stride),
         branch(max_tokens * out_stride),
-        logits(max_chunks * config.vocab_size),
+        logits(max_outputs * config.vocab_size),
         scores_stride(config.group() * RoundUp(config.max_context, kBlockSize)),
         scores(num_threads * scores_stride),
         activations(max_tokens,
@@ -43,7 +43,7 @@ struct Workspace {
   AlignedBuffer<float> attended;  // [T][q_size]
   AlignedBuffer<float> gate_up;   // [T][gate_up.out_stride]
   AlignedBuffer<float> branch;    // [T][out_stride], what a branch adds to `hidden`
-  AlignedBuffer<float> logits;    // [C][vocab_size]
+  AlignedBuffer<float> logits;    // [O][vocab_size]
   std::size_t scores_stride;
   AlignedBuffer<float> scores;  // [W][group][max_context], one head group's attention scores
   Activations activations;      // [T][max(hidden_size, q_size, intermediate_size)]

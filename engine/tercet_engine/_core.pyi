@@ -61,8 +61,8 @@ class ModelBuilder:
     """Takes a model's tensors one by one, packing each for the chosen kernels and forgetting it.
 
     `kernels` is one of `supported_kernels()`, or "" for the best. `head` is "int8" or "bf16".
-    `max_batch_tokens` and `max_batch_chunks` bound what one `forward` may be given: every buffer it
-    needs is allocated by `build`.
+    `max_batch_tokens`, `max_batch_chunks` and `max_batch_outputs` bound what one `forward` may be
+    given: every buffer it needs is allocated by `build`.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class ModelBuilder:
         num_threads: int,
         max_batch_tokens: int,
         max_batch_chunks: int,
+        max_batch_outputs: int,
     ) -> None: ...
     def set_norm(self, layer: int, name: str, weight: _Float32Array) -> None:
         """Set a norm's gains.
@@ -153,7 +154,7 @@ class Model:
             chunk_starts: int32 [num_chunks + 1], where each begins in `token_ids`, and the end.
             positions: int32 [num_chunks], the position of each chunk's first token in its sequence.
             block_tables: int32 [num_chunks, max_blocks], the blocks of each sequence, in order.
-            outputs: int32 [num_outputs], chunks whose last token's logits are wanted, ascending.
+            outputs: int32 [num_outputs], tokens of the batch whose logits are wanted, ascending.
         """
 
     def sample(

@@ -47,7 +47,8 @@ class Batch:
         chunk_starts: int32 [num_chunks + 1], where each chunk begins in `token_ids`.
         positions: int32 [num_chunks], the position of each chunk's first token.
         block_tables: int32 [num_chunks, max_blocks], the rest of a shorter row is 0.
-        outputs: int32 [num_outputs], the chunks after which a token is drawn, ascending.
+        outputs: int32 [num_outputs], the tokens, by their place in `token_ids`, after which one is
+            drawn, ascending.
         sampling: how to draw them.
     """
 
@@ -67,14 +68,14 @@ def make_batch(chunks: Sequence[Chunk]) -> Batch:
         first = chunk.seq.num_computed_tokens
         tokens += chunk.seq.tokens[first : first + chunk.num_tokens]
         starts.append(len(tokens))
-    outputs = [index for index, chunk in enumerate(chunks) if chunk.is_last]
+    last = [index for index, chunk in enumerate(chunks) if chunk.is_last]
     return Batch(
         token_ids=_int32(tokens),
         chunk_starts=_int32(starts),
         positions=_int32([chunk.seq.num_computed_tokens for chunk in chunks]),
         block_tables=_block_tables(chunks),
-        outputs=_int32(outputs),
-        sampling=_sampling([chunks[index] for index in outputs]),
+        outputs=_int32([starts[index + 1] - 1 for index in last]),
+        sampling=_sampling([chunks[index] for index in last]),
     )
 
 

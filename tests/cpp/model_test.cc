@@ -33,8 +33,8 @@ struct SmallModel {
 
   SmallModel(const Kernels& kernels, std::size_t num_threads, const char* head = "int8") {
     Random random(2);
-    ModelBuilder builder(kConfig, {.max_tokens = 64, .max_chunks = 4}, kernels.name, head,
-                         num_threads);
+    ModelBuilder builder(kConfig, {.max_tokens = 64, .max_chunks = 4, .max_outputs = 4},
+                         kernels.name, head, num_threads);
     const auto linear = [&](int layer, const char* name, std::size_t rows, std::size_t cols) {
       std::vector<std::uint8_t> codes(rows / 4 * cols);
       for (std::uint8_t& code : codes) {
@@ -102,7 +102,7 @@ std::vector<float> InSteps(Model& model, std::size_t step, KvKind kind = KvKind:
                         .positions = {static_cast<std::int32_t>(begin)},
                         .tables = {5, 1, 3},
                         .max_blocks = 3,
-                        .outputs = {0}};
+                        .outputs = {static_cast<std::int32_t>(count) - 1}};
     model.Forward(arrays.batch(), cache);
   }
   return LastLogits(model);
@@ -154,11 +154,38 @@ KERNEL_TEST(NeighboursInTheBatchDoNotChangeLogits) {
                 .positions = {0, 0, 0},
                 .tables = {4, 0, 0, 7, 2, 6, 1, 3, 0},
                 .max_blocks = 3,
-                .outputs = {0, 1, 2}};
+                .outputs = {6, 46, 63}};
   arrays.tokens.insert(arrays.tokens.end(), middle.begin(), middle.end());
   arrays.tokens.insert(arrays.tokens.end(), last.begin(), last.end());
   model.Forward(arrays.batch(), cache);
   EXPECT(LastLogits(model, 1) == alone);
+}
+
+// What scoring a prompt and verifying guessed tokens rest on.
+KERNEL_TEST(every_token_may_be_an_output_and_has_the_logits_it_has_alone) {
+  const SmallModel small(kernels, 2);
+  Model& model = *small.model;
+  KVCache cache(kConfig, KvKind::kBf16, 2, false);
+  const Ints prompt = Prompt(19, 4);
+  Arrays arrays{.tokens = prompt,
+                .starts = {0, 19},
+                .positions = {0},
+                .tables = {1, 0},
+                .max_blocks = 2,
+                .outputs = {0, 7, 17, 18}};
+  model.Forward(arrays.batch(), cache);
+  const std::vector<float> together(model.logits().begin(), model.logits().end());
+
+  for (std::size_t i = 0; i < arrays.outputs.size(); ++i) {
+    const auto count = arrays.outputs[i] + 1;
+    Arrays alone = arrays;
+    alone.tokens.resize(static_cast<std::size_t>(count));
+    alone.starts = {0, count};
+    alone.outputs = {count - 1};
+    model.Forward(alone.batch(), cache);
+    const auto row = together.begin() + static_cast<std::ptrdiff_t>(i * 131);
+    EXPECT(LastLogits(model) == std::vector<float>(row, row + 131));
+  }
 }
 
 TEST(WrongBatchesAreRefused) {
@@ -190,7 +217,7 @@ TEST(WrongBatchesAreRefused) {
   EXPECT(refused([](Arrays& a) { a.positions[0] = -1; }));
   EXPECT(refused([](Arrays& a) { a.tables[0] = 2; }));
   EXPECT(refused([](Arrays& a) { a.tables[0] = -1; }));
-  EXPECT(refused([](Arrays& a) { a.outputs = {1}; }));
+  EXPECT(refused([](Arrays& a) { a.outputs = {2}; }));
   EXPECT(refused([](Arrays& a) { a.outputs = {0, 0}; }));
   EXPECT(refused([](Arrays& a) {
     a.tokens.resize(65);
@@ -199,7 +226,8 @@ TEST(WrongBatchesAreRefused) {
 }
 
 TEST(ABuilderNamesWhatIsMissing) {
-  ModelBuilder builder(kConfig, {.max_tokens = 1, .max_chunks = 1}, "reference", "int8", 1);
+  ModelBuilder builder(kConfig, {.max_tokens = 1, .max_chunks = 1, .max_outputs = 1}, "reference",
+                       "int8", 1);
   std::string message;
   try {
     builder.Build();
@@ -210,7 +238,8 @@ TEST(ABuilderNamesWhatIsMissing) {
 }
 
 TEST(CodeThreeIsRefusedWithItsPlace) {
-  ModelBuilder builder(kConfig, {.max_tokens = 1, .max_chunks = 1}, "reference", "int8", 2);
+  ModelBuilder builder(kConfig, {.max_tokens = 1, .max_chunks = 1, .max_outputs = 1}, "reference",
+                       "int8", 2);
   std::vector<std::uint8_t> codes(96 / 4 * 96, 0b01010101);
   codes[5 * 96 + 7] = 0b01110101;  // row 5 + 2 * 24
   std::string message;

@@ -28,7 +28,7 @@ def test_tokens_are_drawn_only_after_chunks_that_reach_the_end() -> None:
     unfinished, finished = sequence([1, 2, 3], [0]), sequence([1, 2], [1])
     batch = make_batch([Chunk(unfinished, 2), Chunk(finished, 2)])
 
-    assert batch.outputs.tolist() == [1]
+    assert batch.outputs.tolist() == [3]
     assert batch.sampling.position.tolist() == [2]
 
 

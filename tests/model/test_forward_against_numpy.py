@@ -52,7 +52,7 @@ def logits(model: LoadedModel, tokens: list[int], kv_type: str = "bf16") -> Floa
     for count in range(1, len(tokens) + 1):
         chunk = np.array(tokens[:count], np.int32)
         starts, zero = np.array([0, count], np.int32), np.array([0], np.int32)
-        core.forward(cache, chunk, starts, zero, table, zero)
+        core.forward(cache, chunk, starts, zero, table, starts[1:] - 1)
         rows.append(core.logits()[0])
     return np.array(rows)
 

@@ -166,12 +166,13 @@ def test_synthetic_logits_spread_by_a_few_units() -> None:
     loaded = load_model(
         SyntheticWeights(SHAPES["tiny"]), EngineConfig(num_threads=1, head="bf16"), Silent()
     )
-    model, one = loaded.runner.model, np.array([0], np.int32)
+    model, zero = loaded.runner.model, np.array([0], np.int32)
     prompt = np.arange(5, 45, dtype=np.int32)
     table = np.array([[0, 1, 2]], np.int32)
     from tercet_engine import _core
 
-    model.forward(_core.KVCache(model, 3), prompt, np.array([0, 40], np.int32), one, table, one)
+    starts, last = np.array([0, 40], np.int32), np.array([39], np.int32)
+    model.forward(_core.KVCache(model, 3), prompt, starts, zero, table, last)
 
     assert 0.5 < model.logits().std() < 10
 

@@ -56,9 +56,7 @@ class ToyRunner:
         self._before_step()
         for chunk in range(len(batch.positions)):
             self._compute(batch, chunk)
-        return [
-            self._draw(batch, row, int(chunk)) for row, chunk in enumerate(batch.outputs.tolist())
-        ]
+        return [self._draw(batch, row, token) for row, token in enumerate(batch.outputs.tolist())]
 
     def close(self) -> None:
         self.is_closed.set()
@@ -71,9 +69,10 @@ class ToyRunner:
             previous = self._keys[slots[position - 1]] if position else b""
             self._keys[slots[position]] = digest(previous, token)
 
-    def _draw(self, batch: Batch, row: int, chunk: int) -> int:
-        start, end = batch.chunk_starts[chunk : chunk + 2]
-        slots = self._slots(batch, chunk, int(batch.positions[chunk] + end - start))
+    def _draw(self, batch: Batch, row: int, token: int) -> int:
+        chunk = int(np.searchsorted(batch.chunk_starts, token, side="right")) - 1
+        start = int(batch.chunk_starts[chunk])
+        slots = self._slots(batch, chunk, int(batch.positions[chunk]) + token - start + 1)
         sampling = batch.sampling
         number = draw(
             [self._keys[slot] for slot in slots],

@@ -24,6 +24,7 @@ struct Workspace;
 struct BatchLimits {
   std::size_t max_tokens = 0;
   std::size_t max_chunks = 0;
+  std::size_t max_outputs = 0;  // tokens whose logits one pass may leave
 };
 
 // One thread calls at a time. `Forward` allocates nothing, `Sample` only what cutting off unlikely

@@ -267,14 +267,17 @@ void WideQuantize(const float* x, size_t cols, uint8_t* values, float* scale, in
   *sum = SumOf(total);
 }
 
+constexpr struct TernaryPacking kPackings[] = {
+    {.name = "2bit", .bytes = TernaryBytes, .pack = TernaryPack, .gemm = TernaryGemm},
+};
+
 }  // namespace
 
 const Kernels kAvx2Kernels = {
     .name = "avx2",
     .required = kAvx2 | kFma | kF16c | kBmi2,
-    .ternary_bytes = TernaryBytes,
-    .ternary_pack = TernaryPack,
-    .ternary_gemm = TernaryGemm,
+    .packings = kPackings,
+    .num_packings = sizeof kPackings / sizeof kPackings[0],
     .int8_bytes = Int8Bytes,
     .int8_pack = Int8Pack<2, 0>,
     .wide_quantize = WideQuantize,

@@ -119,25 +119,32 @@ struct DrawKey {
   uint32_t position;
 };
 
-struct Kernels {
-  const char* name;   // also what TERCET_KERNELS selects
-  uint32_t required;  // CpuFeature bits
-
-  // ---- Ternary matrices ----
+// One way of keeping ternary weights, with the product over it. Packings differ in bytes and in
+// time, never in results.
+struct TernaryPacking {
+  const char* name;
 
   // Bytes of a packed [rows, cols] matrix; a multiple of kByteAlign, proportional to its tiles.
-  size_t (*ternary_bytes)(size_t rows, size_t cols);
+  size_t (*bytes)(size_t rows, size_t cols);
 
   // Packs tile number `tile` of a matrix: codes[kTileRows][cols], a byte each, 0, 1 or 2 (rows past
   // the matrix's end are given as 1). `packed` is the whole matrix's memory.
-  void (*ternary_pack)(const uint8_t* codes, size_t rows, size_t cols, size_t tile,
-                       uint8_t* packed);
+  void (*pack)(const uint8_t* codes, size_t rows, size_t cols, size_t tile, uint8_t* packed);
 
   // out[m * out_stride + n] =
   //   float(sum over k of values[m][k] * (code(n, k) - 1)) * (scales[m] * row_scales[n])
   // for every token m and every row n < rows of tiles [tile_begin, tile_end).
-  void (*ternary_gemm)(const TernaryMatrix*, const Int8Rows*, size_t tile_begin, size_t tile_end,
-                       float* out, size_t out_stride);
+  void (*gemm)(const TernaryMatrix*, const Int8Rows*, size_t tile_begin, size_t tile_end,
+               float* out, size_t out_stride);
+};
+
+struct Kernels {
+  const char* name;   // also what TERCET_KERNELS selects
+  uint32_t required;  // CpuFeature bits
+
+  // Every packing the set knows, at least one; the first is the safe choice.
+  const TernaryPacking* packings;
+  size_t num_packings;
 
   // ---- The head: int8 weights × 13-bit activations ----
 

@@ -333,14 +333,17 @@ size_t GumbelArgmax(const float* x, size_t n, float scale, float threshold, cons
   return best < n ? best : Argmax(x, n);
 }
 
+constexpr struct TernaryPacking kPackings[] = {
+    {.name = "2bit", .bytes = TernaryBytes, .pack = TernaryPack, .gemm = TernaryGemm},
+};
+
 }  // namespace
 
 const Kernels kReferenceKernels = {
     .name = "reference",
     .required = 0,
-    .ternary_bytes = TernaryBytes,
-    .ternary_pack = TernaryPack,
-    .ternary_gemm = TernaryGemm,
+    .packings = kPackings,
+    .num_packings = sizeof kPackings / sizeof kPackings[0],
     .int8_bytes = Int8Bytes,
     .int8_pack = Int8Pack,
     .wide_quantize = WideQuantize,

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <span>
 
 #include "kernels/registry.h"
 
@@ -83,16 +84,16 @@ std::vector<uint8_t> Quantize(const Kernels& kernels) {
   return out;
 }
 
-std::vector<uint8_t> TernaryGemm(const Kernels& kernels) {
+std::vector<uint8_t> TernaryGemm(const Kernels& kernels, const TernaryPacking& packing) {
   Numbers numbers;
   const size_t num_tiles = RoundUp(kRows, kTileRows) / kTileRows;
-  const Aligned packed(kernels.ternary_bytes(kRows, kCols));
+  const Aligned packed(packing.bytes(kRows, kCols));
   std::vector<uint8_t> codes(kTileRows * kCols);
   for (size_t tile = 0; tile < num_tiles; ++tile) {
     for (uint8_t& code : codes) {
       code = static_cast<uint8_t>(numbers.Next() % 3);
     }
-    kernels.ternary_pack(codes.data(), kRows, kCols, tile, packed.get());
+    packing.pack(codes.data(), kRows, kCols, tile, packed.get());
   }
   const size_t stride = RoundUp(kCols, kColumnAlign);
   const Aligned values(kTokens * stride);
@@ -107,7 +108,7 @@ std::vector<uint8_t> TernaryGemm(const Kernels& kernels) {
   const Int8Rows x{reinterpret_cast<int8_t*>(values.get()), scales.data(), sums.data(), kTokens,
                    stride};
   std::vector<float> out(kTokens * kRows);
-  kernels.ternary_gemm(&w, &x, 0, num_tiles, out.data(), kRows);
+  packing.gemm(&w, &x, 0, num_tiles, out.data(), kRows);
   return BytesOf(out);
 }
 
@@ -246,7 +247,6 @@ struct Check {
 
 constexpr Check kChecks[] = {
     {"quantize", Quantize},
-    {"ternary_gemm", TernaryGemm},
     {"int8_gemm", Int8Gemm},
     {"bf16_gemm", Bf16Gemm},
     {"rms_norm", RmsNorm},
@@ -261,14 +261,24 @@ constexpr Check kChecks[] = {
     {"gumbel_argmax", GumbelArgmax},
 };
 
+std::string Difference(const Kernels& kernels, const std::string& what) {
+  return "kernel set '" + std::string(kernels.name) + "': " + what +
+         " differs from the reference on this machine";
+}
+
 }  // namespace
 
 std::optional<std::string> SelfTest(const Kernels& kernels) {
   const Kernels& reference = *AllKernels().back();
   for (const Check& check : kChecks) {
     if (check.run(kernels) != check.run(reference)) {
-      return "kernel set '" + std::string(kernels.name) + "': " + check.function +
-             " differs from the reference on this machine";
+      return Difference(kernels, check.function);
+    }
+  }
+  const std::vector<uint8_t> product = TernaryGemm(reference, reference.packings[0]);
+  for (const TernaryPacking& packing : std::span(kernels.packings, kernels.num_packings)) {
+    if (TernaryGemm(kernels, packing) != product) {
+      return Difference(kernels, "packing " + std::string(packing.name));
     }
   }
   return std::nullopt;

@@ -21,7 +21,9 @@ from tercet_engine.errors import (
     EngineDraining,
     EngineError,
     EngineOverloaded,
+    GrammarFailed,
     InvalidConfig,
+    InvalidGrammar,
     InvalidSamplingParams,
     InvalidToken,
     KernelUnavailable,
@@ -36,6 +38,7 @@ from tercet_engine.errors import (
     TooManyChoices,
     UnsupportedModel,
 )
+from tercet_engine.grammar import Grammar, GrammarKind, GrammarSpec
 from tercet_engine.hub import EMBEDDED_MODEL
 from tercet_engine.loading import (
     load_engine,
@@ -83,8 +86,13 @@ __all__ = [
     "EngineStats",
     "FinishReason",
     "GenerationDefaults",
+    "Grammar",
+    "GrammarFailed",
+    "GrammarKind",
+    "GrammarSpec",
     "Head",
     "InvalidConfig",
+    "InvalidGrammar",
     "InvalidSamplingParams",
     "InvalidToken",
     "KernelUnavailable",

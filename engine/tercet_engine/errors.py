@@ -2,6 +2,8 @@
 
 EngineError
 ├── RequestError              the request cannot be served as it is; `param` names its field
+│   ├── GrammarFailed         in the midst of an answer its grammar became too complex
+│   ├── InvalidGrammar
 │   ├── InvalidSamplingParams
 │   ├── InvalidToken
 │   ├── PromptEmpty
@@ -40,6 +42,23 @@ class RequestError(EngineError):
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message)
         self.param = param
+
+
+class GrammarFailed(RequestError):
+    """A grammar became too complex in the midst of an answer, which therefore ends."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the grammar of this request became too complex while the answer was generated, so "
+            "the answer was ended; simplify the schema or grammar"
+        )
+
+
+class InvalidGrammar(RequestError):
+    """A schema or grammar that is wrong, or that cannot be enforced. Nothing was generated."""
+
+    def __init__(self, param: str, message: str) -> None:
+        super().__init__(f"{param} {message}", param)
 
 
 class InvalidSamplingParams(RequestError):

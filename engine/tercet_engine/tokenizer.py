@@ -71,7 +71,11 @@ class Tokenizer:
 
     def digest(self) -> str:
         """A name for all that the tokenizer does."""
-        return hashlib.blake2b(self._backend.to_str().encode(), digest_size=16).hexdigest()
+        return hashlib.blake2b(self.to_json().encode(), digest_size=16).hexdigest()
+
+    def to_json(self) -> str:
+        """The whole tokenizer in the form of a `tokenizer.json`."""
+        return self._backend.to_str()
 
     @property
     def bos_tokens(self) -> tuple[int, ...]:

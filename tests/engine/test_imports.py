@@ -33,4 +33,8 @@ def test_only_the_loader_and_the_runner_speak_to_cpp() -> None:
 
 
 def test_nothing_below_the_async_engine_knows_asyncio() -> None:
-    assert importers_of("asyncio") == {"async_engine.py", "completion_stream.py"}
+    assert importers_of("asyncio") == {
+        "async_engine.py",
+        "completion_stream.py",
+        "grammar_compiler.py",
+    }

@@ -1,0 +1,94 @@
+"""What a completion may consist of: a grammar is compiled once and then asked before each token.
+
+llguidance does the work: from a JSON schema, a regular expression or a grammar it says after every
+token which tokens may follow. It refuses what it cannot enforce, and so do we: a completion either
+obeys its grammar or ends with an error, it is never let go on unconstrained.
+
+Asking takes some ten microseconds and happens on the engine's thread.
+"""
+
+import threading
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+from llguidance import LLMatcher
+
+from tercet_engine.errors import GrammarFailed
+
+Mask = npt.NDArray[np.uint32]
+
+
+class GrammarKind(StrEnum):
+    """In what language a grammar is written."""
+
+    JSON_SCHEMA = "json_schema"
+    REGEX = "regex"
+    CHOICE = "choice"
+    """A JSON list of strings, one of which the completion is."""
+    LARK = "lark"
+    GBNF = "gbnf"
+    """llama.cpp's notation; Lark's is taken too."""
+
+
+@dataclass(frozen=True, slots=True)
+class GrammarSpec:
+    """A grammar as somebody wrote it.
+
+    Attributes:
+        kind: the language.
+        text: what is written; JSON for a schema or a choice.
+        param: the request's field that it came from, for errors.
+    """
+
+    kind: GrammarKind
+    text: str
+    param: str = "response_format"
+
+
+class Constraint:
+    """A grammar's state after the tokens of one completion. Used by the engine's thread only."""
+
+    def __init__(self, matcher: LLMatcher) -> None:
+        self._matcher = matcher
+
+    def fill(self, mask: Mask) -> None:
+        """Set bit t % 32 of word t / 32 for every token t that may come next.
+
+        Args:
+            mask: uint32 [ceil(vocab_size / 32)], contiguous.
+
+        Raises:
+            GrammarFailed: a bound was reached; what may follow is not known.
+        """
+        self._matcher.unsafe_compute_mask_ptr(mask.ctypes.data, mask.nbytes)
+        if self._matcher.is_error() or not mask.any():
+            raise GrammarFailed
+
+    def accept(self, token: int) -> None:
+        """Go on by a token that the mask allowed.
+
+        Raises:
+            GrammarFailed: a bound was reached.
+        """
+        if not self._matcher.consume_token(token):
+            raise GrammarFailed
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the completion could end here."""
+        return self._matcher.is_accepting()
+
+
+class Grammar:
+    """A compiled grammar, of which each completion starts a constraint of its own."""
+
+    def __init__(self, matcher: LLMatcher) -> None:
+        self._matcher = matcher
+        self._lock = threading.Lock()
+
+    def start(self) -> Constraint:
+        """A constraint before the first token."""
+        with self._lock:
+            return Constraint(self._matcher.deep_copy())

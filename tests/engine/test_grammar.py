@@ -1,0 +1,144 @@
+"""Grammars over the embedded model: what they allow, what they refuse, what limits them."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tercet_engine import EMBEDDED_MODEL, Tokenizer
+from tercet_engine.errors import GrammarFailed, InvalidGrammar
+from tercet_engine.grammar import Constraint, GrammarKind, GrammarSpec
+from tercet_engine.grammar_compiler import (
+    MAX_CACHED_GRAMMARS,
+    MAX_GRAMMAR_BYTES,
+    GrammarCompiler,
+)
+
+VOCAB = 4096
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return Tokenizer.from_folder(EMBEDDED_MODEL)
+
+
+@pytest.fixture
+def end(tokenizer: Tokenizer) -> int:
+    token = tokenizer.token_id("<|eot_id|>")
+    assert token is not None
+    return token
+
+
+@pytest.fixture
+def compiler(tokenizer: Tokenizer, end: int) -> GrammarCompiler:
+    return GrammarCompiler(tokenizer, VOCAB, {end})
+
+
+def allowed(constraint: Constraint) -> set[int]:
+    mask = np.zeros(VOCAB // 32, np.uint32)
+    constraint.fill(mask)
+    return set(np.flatnonzero(np.unpackbits(mask.view(np.uint8), bitorder="little")).tolist())
+
+
+def regex(text: str) -> GrammarSpec:
+    return GrammarSpec(GrammarKind.REGEX, text, "regex")
+
+
+async def test_a_choice_allows_the_beginnings_of_its_strings_and_then_the_end(
+    compiler: GrammarCompiler, tokenizer: Tokenizer, end: int
+) -> None:
+    grammar = await compiler.compile(GrammarSpec(GrammarKind.CHOICE, '["yes", "no"]'))
+    constraint = grammar.start()
+
+    beginnings = {tokenizer.decode([token]) for token in allowed(constraint)}
+    assert beginnings <= {"y", "ye", "yes", "n", "no"}
+    assert {"y", "n"} <= beginnings
+    for token in tokenizer.encode("no", add_special_tokens=False):
+        constraint.accept(token)
+    assert allowed(constraint) == {end}
+    assert constraint.is_complete
+
+
+async def test_special_tokens_are_never_allowed_but_the_end(
+    compiler: GrammarCompiler, tokenizer: Tokenizer, end: int
+) -> None:
+    grammar = await compiler.compile(regex(r"(?s:.*)"))
+
+    special = {tokenizer.token_id(text) for text in tokenizer.special_tokens}
+    assert allowed(grammar.start()) & special == {end}
+
+
+async def test_every_completion_starts_at_the_beginning(
+    compiler: GrammarCompiler, tokenizer: Tokenizer
+) -> None:
+    grammar = await compiler.compile(regex("a|b"))
+    first, second = grammar.start(), grammar.start()
+    (a,) = tokenizer.encode("a", add_special_tokens=False)
+    first.accept(a)
+
+    assert a in allowed(second)
+    assert a not in allowed(first)
+
+
+async def test_a_token_that_was_not_allowed_ends_the_completion(compiler: GrammarCompiler) -> None:
+    constraint = (await compiler.compile(regex("a"))).start()
+
+    with pytest.raises(GrammarFailed, match="too complex"):
+        constraint.accept(0)
+    with pytest.raises(GrammarFailed):
+        allowed(constraint)
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (GrammarSpec(GrammarKind.JSON_SCHEMA, '{"not": {}}'), "response_format cannot be enforced"),
+        (GrammarSpec(GrammarKind.JSON_SCHEMA, '{"type": "strng"}'), "strng"),
+        (GrammarSpec(GrammarKind.JSON_SCHEMA, "{"), "response_format cannot be"),
+        (regex("(?=a)"), "regex cannot be enforced"),
+        (GrammarSpec(GrammarKind.GBNF, "start ::= [", "grammar"), "grammar cannot be"),
+        (GrammarSpec(GrammarKind.LARK, "start: missing", "grammar"), "grammar cannot be"),
+        (regex("a" * (MAX_GRAMMAR_BYTES + 1)), f"at most {MAX_GRAMMAR_BYTES} are taken"),
+    ],
+)
+async def test_what_cannot_be_enforced_is_refused(
+    compiler: GrammarCompiler, spec: GrammarSpec, words: str
+) -> None:
+    with pytest.raises(InvalidGrammar, match=words) as caught:
+        await compiler.compile(spec)
+    assert caught.value.param == spec.param
+
+
+async def test_a_model_without_an_end_token_takes_no_grammar(tokenizer: Tokenizer) -> None:
+    with pytest.raises(InvalidGrammar, match="no token that ends an answer"):
+        await GrammarCompiler(tokenizer, VOCAB, ()).compile(regex("a"))
+
+
+async def test_what_was_compiled_is_kept_and_the_least_recently_used_forgotten(
+    compiler: GrammarCompiler,
+) -> None:
+    first = await compiler.compile(regex("a0"))
+    assert await compiler.compile(regex("a0")) is first
+    for index in range(1, MAX_CACHED_GRAMMARS + 1):
+        await compiler.compile(regex(f"a{index}"))
+
+    assert await compiler.compile(regex("a0")) is not first
+
+
+async def test_a_schema_allows_only_what_validates(
+    compiler: GrammarCompiler, tokenizer: Tokenizer, end: int
+) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"n": {"type": "integer", "minimum": 10, "maximum": 12}},
+        "required": ["n"],
+        "additionalProperties": False,
+    }
+    spec = GrammarSpec(GrammarKind.JSON_SCHEMA, json.dumps(schema))
+    constraint = (await compiler.compile(spec)).start()
+    for token in tokenizer.encode('{"n":1', add_special_tokens=False):
+        assert token in allowed(constraint)
+        constraint.accept(token)
+
+    following = {tokenizer.decode([token])[:1] for token in allowed(constraint)}
+    assert following == {"0", "1", "2"}

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from tercet_server.errors import ClientLeft, UnsupportedMediaType, invalid_request
 from tercet_server.logs import Logger
 from tercet_server.protocol.chat import ChatCompletionRequest
-from tercet_server.protocol.common import GenerationRequest
+from tercet_server.protocol.common import GenerationRequest, RequestModel
 from tercet_server.protocol.completions import CompletionRequest
 from tercet_server.words import shown
 
@@ -22,7 +22,7 @@ _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _MAX_NAMES: Final = 256
 _MAX_NAME_CHARS: Final = 64
 
-M = TypeVar("M", bound=GenerationRequest)
+M = TypeVar("M", bound=RequestModel)
 
 
 class IgnoredFields:
@@ -40,7 +40,9 @@ class IgnoredFields:
                 self._logger.warning("field_ignored", field=ascii(name))
 
 
-def _json_body(model: type[M]) -> Callable[[Request], Awaitable[M]]:
+def json_body(model: type[M]) -> Callable[[Request], Awaitable[M]]:
+    """A dependency that reads a request's body as `model`, for `Annotated[model, Depends(...)]`."""
+
     async def read(request: Request) -> M:
         _check_headers(request)
         try:
@@ -52,7 +54,8 @@ def _json_body(model: type[M]) -> Callable[[Request], Awaitable[M]]:
         except ValidationError as error:
             raise invalid_request(error.errors(include_url=False)) from None
         ignored: IgnoredFields = request.app.state.ignored_fields
-        ignored.note(parsed.ignored_fields)
+        if isinstance(parsed, GenerationRequest):
+            ignored.note(parsed.ignored_fields)
         return parsed
 
     return read
@@ -72,5 +75,5 @@ def _check_headers(request: Request) -> None:
         raise UnsupportedMediaType(message)
 
 
-ChatBody = Annotated[ChatCompletionRequest, Depends(_json_body(ChatCompletionRequest))]
-CompletionBody = Annotated[CompletionRequest, Depends(_json_body(CompletionRequest))]
+ChatBody = Annotated[ChatCompletionRequest, Depends(json_body(ChatCompletionRequest))]
+CompletionBody = Annotated[CompletionRequest, Depends(json_body(CompletionRequest))]

@@ -98,7 +98,9 @@ async def check_api_key(request: Request, settings: SettingsDep) -> None:
     if not settings.api_key:
         return
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not given.strip():
+    if scheme.lower() != "bearer":
+        given = request.headers.get("x-api-key", "")  # Anthropic's clients send it so
+    if not given.strip():
         message = "no API key was given; send the header 'Authorization: Bearer YOUR_KEY'"
         raise InvalidApiKey(message)
     given_digest = hashlib.sha256(given.strip().encode("latin-1")).digest()

@@ -253,16 +253,19 @@ KINDS: Final[Mapping[type[Exception], ErrorKind]] = {
 
 @dataclass(frozen=True, slots=True)
 class ErrorReply:
-    """An error as a client gets it: status, body and headers; as an event, only the body."""
+    """An error as a client gets it; `dialects.py` says in what form.
+
+    Attributes:
+        code: also what the log says of it; unlike the message it holds nothing a client wrote.
+        param: the field of the request that is at fault.
+    """
 
     status: int
-    body: dict[str, dict[str, str | None]]
+    message: str
+    type: str
+    param: str | None
+    code: str | None
     headers: Mapping[str, str]
-
-    @property
-    def code(self) -> str | None:
-        """What the log says of it; unlike the message it holds nothing a client wrote."""
-        return self.body["error"]["code"]
 
 
 def reply_to(error: Exception) -> ErrorReply:
@@ -308,5 +311,4 @@ def _reply(
     param: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> ErrorReply:
-    error = {"message": message, "type": kind.type, "param": param, "code": kind.code}
-    return ErrorReply(kind.status, {"error": error}, headers or {})
+    return ErrorReply(kind.status, message, kind.type, param, kind.code, headers or {})

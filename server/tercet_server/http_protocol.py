@@ -15,6 +15,7 @@ from typing import Any, Final
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from tercet_server.dialects import OPENAI
 from tercet_server.errors import (
     HeadTooLarge,
     InvalidHttp,
@@ -135,7 +136,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         reply = reply_to(error)
-        body = json.dumps(reply.body).encode()
+        body = json.dumps(OPENAI.error_body(reply)).encode()
         headers = {
             "content-type": "application/json",
             "content-length": len(body),

@@ -6,6 +6,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tercet_server.dialects import dialect_of
 from tercet_server.errors import MethodNotAllowed, UnknownUrl, reply_to
 from tercet_server.protocol.common import ResponseModel
 from tercet_server.record import RequestRecord
@@ -16,12 +17,12 @@ def json_response(model: ResponseModel) -> Response:
     return Response(model.to_json(), media_type="application/json")
 
 
-def error_response(error: Exception, record: RequestRecord) -> Response:
-    """An error as an answer; notes its code for the log."""
+def error_response(error: Exception, record: RequestRecord, path: str) -> Response:
+    """An error as an answer to whoever asked for `path`; notes its code for the log."""
     reply = reply_to(error)
     record.error_code = reply.code or str(reply.status)
     return Response(
-        json.dumps(reply.body),
+        json.dumps(dialect_of(path).error_body(reply)),
         status_code=reply.status,
         headers=dict(reply.headers),
         media_type="application/json",
@@ -30,7 +31,7 @@ def error_response(error: Exception, record: RequestRecord) -> Response:
 
 async def answer_error(request: Request, error: Exception) -> Response:
     """The handler of every exception that the application raises on purpose."""
-    return error_response(_in_words(request, error), request.state.record)
+    return error_response(_in_words(request, error), request.state.record, request.url.path)
 
 
 def _in_words(request: Request, error: Exception) -> Exception:

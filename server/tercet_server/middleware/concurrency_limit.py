@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tercet_server.errors import TooManyRequests
 from tercet_server.responses import error_response
 
-_BOUNDED_PREFIX: Final = "/v1/"
+_BOUNDED_PREFIXES: Final = ("/v1/", "/api/")
 
 
 class ConcurrencyLimit:
@@ -24,11 +24,13 @@ class ConcurrencyLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or refuse it."""
-        if scope["type"] != "http" or not scope["path"].startswith(_BOUNDED_PREFIX):
+        if scope["type"] != "http" or not scope["path"].startswith(_BOUNDED_PREFIXES):
             await self._app(scope, receive, send)
             return
         if self._num_requests >= self._max_requests:
-            refusal = error_response(TooManyRequests(self._max_requests), scope["state"]["record"])
+            refusal = error_response(
+                TooManyRequests(self._max_requests), scope["state"]["record"], scope["path"]
+            )
             await refusal(scope, receive, send)
             return
         self._num_requests += 1

@@ -71,7 +71,8 @@ class RequestLog:
             self._logger.exception("request_failed", request_id=record.request_id)
             if status is not None:
                 raise  # too late to say so; the server cuts the connection
-            await error_response(error, record)(scope, receive, send_with_headers)
+            refusal = error_response(error, record, scope["path"])
+            await refusal(scope, receive, send_with_headers)
         finally:
             self._write_line(scope, record, status)
 

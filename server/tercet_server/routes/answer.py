@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 from fastapi import Request
 from starlette.responses import Response
 
+from tercet_server.dialects import dialect_of
 from tercet_server.errors import ClientLeft
 from tercet_server.protocol.common import ResponseModel
 from tercet_server.responses import json_response
@@ -26,7 +27,8 @@ async def send_answer(request: Request, answer: Answer, *, stream: bool) -> Resp
     """Make an answer of what is being generated. It is given up when its client leaves."""
     if stream:
         state = request.app.state
-        return EventStream(answer, state.settings, request.state.record, state.logger)
+        dialect = dialect_of(request.url.path)
+        return EventStream(answer, dialect, state.settings, request.state.record, state.logger)
     try:
         return json_response(await _unless_client_leaves(request, answer.response()))
     finally:

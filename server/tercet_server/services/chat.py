@@ -20,7 +20,8 @@ from tercet_server.protocol.chat import (
 from tercet_server.protocol.common import FinishReason, Usage
 from tercet_server.record import RequestRecord
 from tercet_server.services.admission import Admission
-from tercet_server.services.generation import Generation
+from tercet_server.services.answers import Answers
+from tercet_server.services.events import AnswerEnd, TextDelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,11 @@ class ChatService:
         Raises:
             ServerError, EngineError: why it was not admitted.
         """
+        answers = await self.answer(request, record)
+        return ChatCompletionInProgress(answers, include_usage=request.include_usage)
+
+    async def answer(self, request: ChatCompletionRequest, record: RequestRecord) -> "Answers":
+        """The same for whoever renders the answers in other words. It must be closed too."""
         model = record.model = self.admission.check_model(request.model)
         try:
             prompt = await self.admission.tokenise(
@@ -47,12 +53,7 @@ class ChatService:
             if error.param == "prompt":  # the engine's word for it
                 error.param = "messages"
             raise
-        return ChatCompletionInProgress(
-            generation,
-            model=model,
-            system_fingerprint=self.admission.engine.info.fingerprint,
-            include_usage=request.include_usage,
-        )
+        return Answers(generation, model, self.admission.engine.info.fingerprint)
 
     def _prompt(self, messages: Iterable[Message]) -> ChatPrompt:
         template = self.admission.engine.chat_template
@@ -63,53 +64,52 @@ class ChatService:
 
 
 class ChatCompletionInProgress:
-    """An answer that is being generated: read it by `chunks` or wait for `response`."""
+    """Answers as a chat completion: read it by `chunks` or wait for `response`."""
 
-    def __init__(
-        self, generation: Generation, *, model: str, system_fingerprint: str, include_usage: bool
-    ) -> None:
-        self._generation = generation
+    def __init__(self, answers: Answers, *, include_usage: bool) -> None:
+        self._answers = answers
         self._include_usage = include_usage
         self._head: dict[str, Any] = {
             "id": f"chatcmpl-{uuid.uuid4().hex}",
             "created": int(time.time()),
-            "model": model,
-            "system_fingerprint": system_fingerprint,
+            "model": answers.model,
+            "system_fingerprint": answers.system_fingerprint,
         }
 
     async def chunks(self) -> AsyncIterator[ChatCompletionChunk]:
         """The role of each choice, its text piece by piece, why it ended; usage if asked for."""
-        for index in range(self._generation.num_choices):
+        for index in range(self._answers.num_choices):
             yield self._chunk(index, Delta(role="assistant", content=""))
-        async for piece in self._generation.pieces():
-            if piece.text:
-                yield self._chunk(piece.index, Delta(content=piece.text))
-            if piece.finish_reason:
-                yield self._chunk(piece.index, Delta(), piece.finish_reason)
+        async for event in self._answers.events():
+            match event:
+                case TextDelta(index, text):
+                    yield self._chunk(index, Delta(content=text))
+                case AnswerEnd(index, finish_reason):
+                    yield self._chunk(index, Delta(), finish_reason)
         if self._include_usage:
             yield self._usage_chunk()
 
     async def response(self) -> ChatCompletion:
         """The whole answer."""
-        finished = await self._generation.finish()
+        turns = await self._answers.finish()
         return ChatCompletion(
             **self._head,
             object="chat.completion",
             choices=[
                 ChatChoice(
                     index=index,
-                    message=AssistantMessage(role="assistant", content=text.text, refusal=None),
+                    message=AssistantMessage(role="assistant", content=turn.text, refusal=None),
                     logprobs=None,
-                    finish_reason=text.finish_reason,
+                    finish_reason=turn.finish_reason,
                 )
-                for index, text in enumerate(finished)
+                for index, turn in enumerate(turns)
             ],
-            usage=self._generation.usage(),
+            usage=self._answers.usage(),
         )
 
     def close(self) -> None:
         """Give up what is still being computed; does nothing when nothing is."""
-        self._generation.close()
+        self._answers.close()
 
     def _chunk(
         self, index: int, delta: Delta, finish_reason: FinishReason | None = None
@@ -121,7 +121,7 @@ class ChatCompletionInProgress:
         )
 
     def _usage_chunk(self) -> ChatCompletionChunk:
-        usage: Usage = self._generation.usage()
+        usage: Usage = self._answers.usage()
         return ChatCompletionChunk(
             **self._head, object="chat.completion.chunk", choices=[], usage=usage
         )

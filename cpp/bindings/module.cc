@@ -1,7 +1,5 @@
 // tercet_engine._core: conversions only. Arrays become spans while the GIL is held, and shapes are
 // checked; then it is released and C++ computes. The Python side of this file is _core.pyi.
-#include <pybind11/numpy.h>
-#include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
 #include <memory>
@@ -10,9 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "arrays.h"
 #include "kernels/registry.h"
+#include "sampling.h"
 #include "tercet/bandwidth.h"
-#include "tercet/model.h"
 #include "tercet/model_builder.h"
 
 namespace py = pybind11;
@@ -23,20 +22,6 @@ namespace {
 
 // Raised whenever a change of the arithmetic changes results: part of every model's fingerprint.
 constexpr int kNumericsVersion = 1;
-
-template <typename T>
-using Array = py::array_t<T, py::array::c_style>;
-
-template <typename T>
-std::span<const T> AsSpan(const Array<T>& array) {
-  return {array.data(), static_cast<std::size_t>(array.size())};
-}
-
-void Require(bool holds, const std::string& otherwise) {
-  if (!holds) {
-    throw std::invalid_argument(otherwise);
-  }
-}
 
 // A bfloat16 table whose rows may lie any distance apart but are dense themselves.
 std::size_t TableStride(const py::array_t<std::uint16_t>& table, const ModelConfig& config) {
@@ -49,17 +34,6 @@ std::size_t TableStride(const py::array_t<std::uint16_t>& table, const ModelConf
           "the table's rows must be dense");
   return static_cast<std::size_t>(table.strides(0) / kElement);
 }
-
-// A model and the tables it reads without having copied them.
-struct PyModel {
-  std::unique_ptr<Model> model;
-  std::vector<py::object> kept;
-
-  Model& get() const {
-    Require(model != nullptr, "the model is closed");
-    return *model;
-  }
-};
 
 struct PyBuilder {
   ModelBuilder builder;
@@ -76,39 +50,6 @@ Batch AsBatch(const Array<std::int32_t>& token_ids, const Array<std::int32_t>& c
           .block_tables = AsSpan(block_tables),
           .max_blocks = static_cast<std::size_t>(block_tables.shape(1)),
           .outputs = AsSpan(outputs)};
-}
-
-void CheckRagged(std::span<const std::int32_t> starts, std::size_t rows,
-                 std::span<const std::int32_t> tokens, std::size_t num_values,
-                 std::size_t vocab_size, const char* what) {
-  const std::string name(what);
-  Require(starts.size() == rows + 1 && starts.front() == 0 &&
-              starts.back() == static_cast<std::int32_t>(tokens.size()) &&
-              tokens.size() == num_values,
-          name + ": starts must run from 0 to the number of entries");
-  for (std::size_t r = 0; r < rows; ++r) {
-    Require(starts[r] <= starts[r + 1], name + ": starts must not fall");
-  }
-  for (const std::int32_t token : tokens) {
-    Require(token >= 0 && static_cast<std::size_t>(token) < vocab_size,
-            name + ": token " + std::to_string(token) + " is not in the vocabulary");
-  }
-}
-
-void CheckSampling(const SamplingBatch& batch, std::size_t vocab_size) {
-  const std::size_t rows = batch.temperature.size();
-  Require(batch.top_k.size() == rows && batch.top_p.size() == rows && batch.min_p.size() == rows &&
-              batch.seed.size() == rows && batch.choice.size() == rows &&
-              batch.position.size() == rows && batch.presence_penalty.size() == rows &&
-              batch.frequency_penalty.size() == rows,
-          "every parameter needs one entry per row");
-  for (const std::int32_t top_k : batch.top_k) {
-    Require(top_k >= 0, "top_k must not be negative");
-  }
-  CheckRagged(batch.count_starts, rows, batch.count_tokens, batch.counts.size(), vocab_size,
-              "counts");
-  CheckRagged(batch.bias_starts, rows, batch.bias_tokens, batch.biases.size(), vocab_size,
-              "biases");
 }
 
 std::vector<std::string> Names(std::span<const Kernels* const> kernels) {
@@ -153,15 +94,14 @@ void BindBuilder(py::module_& m) {
   py::class_<PyBuilder>(m, "ModelBuilder")
       .def(py::init([](const ModelConfig& config, const std::string& kernels,
                        const std::string& head, std::size_t num_threads,
-                       std::size_t max_batch_tokens, std::size_t max_batch_chunks,
-                       std::size_t max_batch_outputs) {
-             return std::unique_ptr<PyBuilder>(new PyBuilder{
-                 ModelBuilder(config, {max_batch_tokens, max_batch_chunks, max_batch_outputs},
-                              kernels, head, num_threads),
-                 {}});
+                       std::size_t max_batch_tokens, std::size_t max_batch_chunks) {
+             return std::unique_ptr<PyBuilder>(
+                 new PyBuilder{ModelBuilder(config, {max_batch_tokens, max_batch_chunks}, kernels,
+                                            head, num_threads),
+                               {}});
            }),
            "config"_a, py::kw_only(), "kernels"_a, "head"_a, "num_threads"_a, "max_batch_tokens"_a,
-           "max_batch_chunks"_a, "max_batch_outputs"_a)
+           "max_batch_chunks"_a)
       .def(
           "set_norm",
           [](PyBuilder& self, int layer, const std::string& name, const Array<float>& weight) {
@@ -223,7 +163,9 @@ void BindCache(py::module_& m) {
 }
 
 void BindModel(py::module_& m) {
-  py::class_<PyModel>(m, "Model")
+  py::class_<PyModel> model(m, "Model");
+  BindSampling(model);
+  model
       .def_property_readonly("kernels",
                              [](const PyModel& self) { return self.get().kernels().name; })
       .def_property_readonly("num_threads",
@@ -239,73 +181,24 @@ void BindModel(py::module_& m) {
           [](PyModel& self, KVCache& cache, const Array<std::int32_t>& token_ids,
              const Array<std::int32_t>& chunk_starts, const Array<std::int32_t>& positions,
              const Array<std::int32_t>& block_tables, const Array<std::int32_t>& outputs) {
-            Model& model = self.get();
+            Model& core = self.get();
             const Batch batch = AsBatch(token_ids, chunk_starts, positions, block_tables, outputs);
             const py::gil_scoped_release release;
-            model.Forward(batch, cache);
+            core.Forward(batch, cache);
           },
           "cache"_a, py::arg("token_ids").noconvert(), py::arg("chunk_starts").noconvert(),
           py::arg("positions").noconvert(), py::arg("block_tables").noconvert(),
           py::arg("outputs").noconvert())
       .def(
-          "sample",
-          [](PyModel& self, const Array<float>& temperature, const Array<std::int32_t>& top_k,
-             const Array<float>& top_p, const Array<float>& min_p, const Array<std::uint64_t>& seed,
-             const Array<std::int32_t>& choice, const Array<std::int32_t>& position,
-             const Array<float>& presence_penalty, const Array<float>& frequency_penalty,
-             const Array<std::int32_t>& count_starts, const Array<std::int32_t>& count_tokens,
-             const Array<std::int32_t>& counts, const Array<std::int32_t>& bias_starts,
-             const Array<std::int32_t>& bias_tokens, const Array<float>& biases) {
-            Model& model = self.get();
-            const SamplingBatch batch{
-                .temperature = AsSpan(temperature),
-                .top_k = AsSpan(top_k),
-                .top_p = AsSpan(top_p),
-                .min_p = AsSpan(min_p),
-                .seed = AsSpan(seed),
-                .choice = AsSpan(choice),
-                .position = AsSpan(position),
-                .presence_penalty = AsSpan(presence_penalty),
-                .frequency_penalty = AsSpan(frequency_penalty),
-                .count_starts = AsSpan(count_starts),
-                .count_tokens = AsSpan(count_tokens),
-                .counts = AsSpan(counts),
-                .bias_starts = AsSpan(bias_starts),
-                .bias_tokens = AsSpan(bias_tokens),
-                .biases = AsSpan(biases),
-            };
-            CheckSampling(batch, model.config().vocab_size);
-            Array<std::int32_t> tokens(temperature.size());
-            std::int32_t* out = tokens.mutable_data();
-            {
-              const py::gil_scoped_release release;
-              model.Sample(batch, out);
-            }
-            return tokens;
-          },
-          py::arg("temperature").noconvert(), py::arg("top_k").noconvert(),
-          py::arg("top_p").noconvert(), py::arg("min_p").noconvert(), py::arg("seed").noconvert(),
-          py::arg("choice").noconvert(), py::arg("position").noconvert(),
-          py::arg("presence_penalty").noconvert(), py::arg("frequency_penalty").noconvert(),
-          py::arg("count_starts").noconvert(), py::arg("count_tokens").noconvert(),
-          py::arg("counts").noconvert(), py::arg("bias_starts").noconvert(),
-          py::arg("bias_tokens").noconvert(), py::arg("biases").noconvert())
-      .def("logits",
-           [](const PyModel& self) {
-             const std::span<const float> logits = self.get().logits();
-             return Array<float>({self.get().num_outputs(), self.get().config().vocab_size},
-                                 logits.data());
-           })
-      .def(
           "apply_linear",
           [](PyModel& self, std::size_t layer, const std::string& name, const Array<float>& x) {
-            Model& model = self.get();
-            const auto [rows, cols] = model.ShapeOf(name);
+            Model& core = self.get();
+            const auto [rows, cols] = core.ShapeOf(name);
             Require(x.ndim() == 2 && x.shape(1) == static_cast<py::ssize_t>(cols),
                     "activations must be [n, " + std::to_string(cols) + "]");
             const auto num_tokens = static_cast<std::size_t>(x.shape(0));
             Array<float> out({num_tokens, rows});
-            model.ApplyLinear(layer, name, x.data(), num_tokens, out.mutable_data());
+            core.ApplyLinear(layer, name, x.data(), num_tokens, out.mutable_data());
             return out;
           },
           "layer"_a, "name"_a, py::arg("activations").noconvert())
@@ -323,6 +216,7 @@ PYBIND11_MODULE(_core, m) {
   tercet::BindFunctions(m);
   tercet::BindConfig(m);
   tercet::BindBuilder(m);
+  tercet::BindSamples(m);
   tercet::BindModel(m);
   tercet::BindCache(m);
 }

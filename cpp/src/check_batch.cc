@@ -52,9 +52,6 @@ void Model::CheckBatch(const Batch& batch, const KVCache& cache) const {
               "block " + std::to_string(block) + " of a cache of " + Text(cache.num_blocks()));
     }
   }
-  Require(
-      batch.outputs.size() <= limits_.max_outputs,
-      Text(batch.outputs.size()) + " outputs of a batch of at most " + Text(limits_.max_outputs));
   std::int32_t previous = -1;
   for (const std::int32_t output : batch.outputs) {
     Require(output > previous && static_cast<std::size_t>(output) < num_tokens,

@@ -14,16 +14,15 @@ std::size_t Tasks(std::size_t vocab_size) {
 
 }  // namespace
 
-Head::Head(const Kernels& kernels, HeadKind kind, std::size_t vocab_size, std::size_t hidden_size,
-           std::size_t max_outputs)
+Head::Head(const Kernels& kernels, HeadKind kind, std::size_t vocab_size, std::size_t hidden_size)
     : kind_(kind), vocab_size_(vocab_size), hidden_size_(hidden_size) {
   if (kind_ == HeadKind::kInt8) {
     packed_ = AlignedBuffer<std::uint8_t>(kernels.int8_bytes(vocab_size, hidden_size),
                                           AlignedBuffer<std::uint8_t>::Pages::kHuge);
     row_scales_ = AlignedBuffer<float>(RoundUp(vocab_size, kTileRows));
-    values_ = AlignedBuffer<std::uint8_t>(max_outputs * 2 * RoundUp(hidden_size, kColumnAlign));
-    scales_ = AlignedBuffer<float>(max_outputs);
-    sums_ = AlignedBuffer<std::int32_t>(max_outputs);
+    values_ = AlignedBuffer<std::uint8_t>(kMaxRows * 2 * RoundUp(hidden_size, kColumnAlign));
+    scales_ = AlignedBuffer<float>(kMaxRows);
+    sums_ = AlignedBuffer<std::int32_t>(kMaxRows);
   }
 }
 
@@ -39,23 +38,23 @@ void Head::Pack(const Kernels& kernels, ThreadPool& pool, const Bf16Table& table
 }
 
 void Head::Multiply(const Kernels& kernels, ThreadPool& pool, const float* hidden,
-                    std::size_t num_outputs, float* logits) {
+                    std::size_t num_rows, float* logits) {
   if (kind_ == HeadKind::kBf16) {
     pool.Run(Tasks(vocab_size_), [&](std::size_t task, std::size_t) {
       const std::size_t begin = task * kTilesPerTask * kTileRows;
       const std::size_t end = std::min(begin + kTilesPerTask * kTileRows, vocab_size_);
-      kernels.bf16_gemm(table_.data, table_.stride, hidden_size_, begin, end, hidden, num_outputs,
+      kernels.bf16_gemm(table_.data, table_.stride, hidden_size_, begin, end, hidden, num_rows,
                         hidden_size_, logits, vocab_size_);
     });
     return;
   }
   const std::size_t stride = 2 * RoundUp(hidden_size_, kColumnAlign);
-  pool.ForEach(num_outputs, hidden_size_, [&](std::size_t i, std::size_t) {
+  pool.ForEach(num_rows, hidden_size_, [&](std::size_t i, std::size_t) {
     kernels.wide_quantize(hidden + i * hidden_size_, hidden_size_, &values_[i * stride],
                           &scales_[i], &sums_[i]);
   });
   const Int8Matrix matrix{packed_.data(), row_scales_.data(), vocab_size_, hidden_size_};
-  const WideRows rows{values_.data(), scales_.data(), sums_.data(), num_outputs, stride};
+  const WideRows rows{values_.data(), scales_.data(), sums_.data(), num_rows, stride};
   const std::size_t num_tiles = RoundUp(vocab_size_, kTileRows) / kTileRows;
   pool.Run(Tasks(vocab_size_), [&](std::size_t task, std::size_t) {
     const std::size_t begin = task * kTilesPerTask;

@@ -25,14 +25,17 @@ struct Bf16Table {
 
 class Head {
  public:
-  Head(const Kernels& kernels, HeadKind kind, std::size_t vocab_size, std::size_t hidden_size,
-       std::size_t max_outputs);
+  // Rows of logits computed together: more would only need more memory, as so many keep the cores
+  // busy while the weights are read once.
+  static constexpr std::size_t kMaxRows = 32;
+
+  Head(const Kernels& kernels, HeadKind kind, std::size_t vocab_size, std::size_t hidden_size);
 
   void Pack(const Kernels& kernels, ThreadPool& pool, const Bf16Table& table);
 
-  // logits[i * vocab_size + n] for `num_outputs` rows of normed hidden states [hidden_size].
-  void Multiply(const Kernels& kernels, ThreadPool& pool, const float* hidden,
-                std::size_t num_outputs, float* logits);
+  // logits[i * vocab_size + n] for `num_rows` <= kMaxRows normed hidden states [hidden_size].
+  void Multiply(const Kernels& kernels, ThreadPool& pool, const float* hidden, std::size_t num_rows,
+                float* logits);
 
   // Read for every token: the packed rows, or the table.
   std::size_t decode_bytes() const;
@@ -46,8 +49,7 @@ class Head {
   Bf16Table table_;  // kBf16 only
   AlignedBuffer<std::uint8_t> packed_;
   AlignedBuffer<float> row_scales_;
-  // The outputs' activations, quantised: [max_outputs][2 * RoundUp(hidden_size, kColumnAlign)]
-  // bytes.
+  // Hidden states, quantised: [kMaxRows][2 * RoundUp(hidden_size, kColumnAlign)] bytes.
   AlignedBuffer<std::uint8_t> values_;
   AlignedBuffer<float> scales_;
   AlignedBuffer<std::int32_t> sums_;

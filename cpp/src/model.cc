@@ -30,10 +30,9 @@ Model::Model(const ModelConfig& config, const BatchLimits& limits, const Kernels
       kernels_(kernels),
       pool_(std::move(pool)),
       weights_(std::move(weights)),
-      ws_(std::make_unique<Workspace>(config_, limits_.max_tokens, limits_.max_outputs,
-                                      pool_->num_threads(), weights_->layers[0].qkv.out_stride(),
-                                      weights_->layers[0].o.out_stride(),
-                                      weights_->layers[0].gate_up.out_stride())) {}
+      ws_(std::make_unique<Workspace>(
+          config_, limits_.max_tokens, pool_->num_threads(), weights_->layers[0].qkv.out_stride(),
+          weights_->layers[0].o.out_stride(), weights_->layers[0].gate_up.out_stride())) {}
 
 Model::~Model() = default;
 
@@ -46,7 +45,7 @@ void Model::Forward(const Batch& batch, KVCache& cache) {
     Attention(layer, batch, cache, index);
     FeedForward(layer);
   }
-  Logits(batch);
+  KeepOutputs(batch);
 }
 
 // hidden += o(sub_norm(attention(q, k, v))), all three from norm(hidden).
@@ -154,7 +153,7 @@ void Model::Attend(const LayerWeights& layer, const Batch& batch, KVCache& cache
   });
 }
 
-void Model::Logits(const Batch& batch) {
+void Model::KeepOutputs(const Batch& batch) {
   num_outputs_ = batch.outputs.size();
   const std::size_t size = config_.hidden_size;
   pool_->Run(num_outputs_, [&](std::size_t i, std::size_t) {
@@ -162,20 +161,37 @@ void Model::Logits(const Batch& batch) {
     kernels_.rms_norm(&ws_->hidden[token * size], weights_->final_norm.data(), size,
                       config_.rms_norm_eps, &ws_->normed[i * size]);
   });
-  weights_->head.Multiply(kernels_, *pool_, ws_->normed.data(), num_outputs_, ws_->logits.data());
 }
 
-void Model::Sample(const SamplingBatch& batch, std::int32_t* tokens) {
-  if (batch.temperature.size() != num_outputs_) {
-    throw std::invalid_argument(
-        "sampling parameters for " + std::to_string(batch.temperature.size()) +
-        " rows; the last forward pass left " + std::to_string(num_outputs_));
+Samples Model::Sample(const SamplingBatch& batch) {
+  CheckSampling(batch, num_outputs_, config_.vocab_size);
+  Samples samples(batch);
+  ForSlices([&](std::size_t first, std::size_t num_rows) {
+    weights_->head.Multiply(kernels_, *pool_, &ws_->normed[first * config_.hidden_size], num_rows,
+                            ws_->logits.data());
+    tercet::Sample(kernels_, *pool_, ws_->logits.data(), config_.vocab_size, batch, first, num_rows,
+                   samples);
+  });
+  return samples;
+}
+
+void Model::Logits(float* out) {
+  ForSlices([&](std::size_t first, std::size_t num_rows) {
+    weights_->head.Multiply(kernels_, *pool_, &ws_->normed[first * config_.hidden_size], num_rows,
+                            out + first * config_.vocab_size);
+  });
+}
+
+std::span<const float> Model::hidden() const {
+  return {ws_->normed.data(), num_outputs_ * config_.hidden_size};
+}
+
+// Calls body(first, num_rows) for the outputs, as many at a time as have room for their logits.
+template <typename Body>
+void Model::ForSlices(const Body& body) {
+  for (std::size_t first = 0; first < num_outputs_; first += Head::kMaxRows) {
+    body(first, std::min(Head::kMaxRows, num_outputs_ - first));
   }
-  tercet::Sample(kernels_, *pool_, ws_->logits.data(), config_.vocab_size, batch, tokens);
-}
-
-std::span<const float> Model::logits() const {
-  return {ws_->logits.data(), num_outputs_ * config_.vocab_size};
 }
 
 // Where each token stands, written out so that per-token tasks need no search.

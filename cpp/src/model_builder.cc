@@ -89,18 +89,14 @@ ModelBuilder::ModelBuilder(const ModelConfig& config, const BatchLimits& limits,
   Require(limits_.max_chunks >= 1 && limits_.max_chunks <= limits_.max_tokens,
           "max_batch_chunks is " + std::to_string(limits_.max_chunks) +
               "; it must be from 1 to max_batch_tokens, " + std::to_string(limits_.max_tokens));
-  Require(limits_.max_outputs >= 1 && limits_.max_outputs <= limits_.max_tokens,
-          "max_batch_outputs is " + std::to_string(limits_.max_outputs) +
-              "; it must be from 1 to max_batch_tokens, " + std::to_string(limits_.max_tokens));
   pool_ = std::make_unique<ThreadPool>(num_threads);
-  weights_ =
-      std::make_unique<Weights>(Weights{.embedding = {},
-                                        .layers = {},
-                                        .final_norm = {},
-                                        .head = Head(kernels_, ParseHead(head), config_.vocab_size,
-                                                     config_.hidden_size, limits_.max_outputs),
-                                        .rope_cos = {},
-                                        .rope_sin = {}});
+  weights_ = std::make_unique<Weights>(
+      Weights{.embedding = {},
+              .layers = {},
+              .final_norm = {},
+              .head = Head(kernels_, ParseHead(head), config_.vocab_size, config_.hidden_size),
+              .rope_cos = {},
+              .rope_sin = {}});
   weights_->layers.reserve(config_.num_layers);
   missing_ = {"embedding", "head", TensorName(-1, "norm", "final")};
   for (std::size_t i = 0; i < config_.num_layers; ++i) {

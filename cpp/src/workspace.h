@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "head.h"
 #include "kernels/kernels.h"
 #include "linear.h"
 #include "tercet/aligned_buffer.h"
@@ -12,18 +13,17 @@
 
 namespace tercet {
 
-// T is the most tokens of one batch, O the most outputs, W the threads.
+// T is the most tokens of one batch, W the threads.
 struct Workspace {
-  Workspace(const ModelConfig& config, std::size_t max_tokens, std::size_t max_outputs,
-            std::size_t num_threads, std::size_t qkv_stride, std::size_t out_stride,
-            std::size_t gate_up_stride)
+  Workspace(const ModelConfig& config, std::size_t max_tokens, std::size_t num_threads,
+            std::size_t qkv_stride, std::size_t out_stride, std::size_t gate_up_stride)
       : hidden(max_tokens * config.hidden_size),
         normed(max_tokens * std::max(config.hidden_size, config.q_size())),
         qkv(max_tokens * qkv_stride),
         attended(max_tokens * config.q_size()),
         gate_up(max_tokens * gate_up_stride),
         branch(max_tokens * out_stride),
-        logits(max_outputs * config.vocab_size),
+        logits(std::min(max_tokens, Head::kMaxRows) * config.vocab_size),
         scores_stride(config.group() * RoundUp(config.max_context, kBlockSize)),
         scores(num_threads * scores_stride),
         activations(max_tokens,
@@ -43,7 +43,7 @@ struct Workspace {
   AlignedBuffer<float> attended;  // [T][q_size]
   AlignedBuffer<float> gate_up;   // [T][gate_up.out_stride]
   AlignedBuffer<float> branch;    // [T][out_stride], what a branch adds to `hidden`
-  AlignedBuffer<float> logits;    // [O][vocab_size]
+  AlignedBuffer<float> logits;    // [min(T, Head::kMaxRows)][vocab_size]
   std::size_t scores_stride;
   AlignedBuffer<float> scores;  // [W][group][max_context], one head group's attention scores
   Activations activations;      // [T][max(hidden_size, q_size, intermediate_size)]

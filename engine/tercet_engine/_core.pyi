@@ -14,12 +14,15 @@ _Int32Array: TypeAlias = npt.NDArray[np.int32]
 _Float32Array: TypeAlias = npt.NDArray[np.float32]
 _UInt8Array: TypeAlias = npt.NDArray[np.uint8]
 _UInt16Array: TypeAlias = npt.NDArray[np.uint16]
+_UInt32Array: TypeAlias = npt.NDArray[np.uint32]
 _UInt64Array: TypeAlias = npt.NDArray[np.uint64]
 
 BLOCK_SIZE: Final[int]
 """Tokens per block of the KV cache."""
 NUMERICS_VERSION: Final[int]
 """Raised whenever a change of the arithmetic changes results; part of the fingerprint."""
+MAX_LOGPROBS: Final[int]
+"""Likeliest tokens that one row of `Model.sample` may ask for."""
 
 def supported_kernels() -> list[str]:
     """Names of the kernel sets that this CPU and OS can run, best first; "reference" is last."""
@@ -61,8 +64,8 @@ class ModelBuilder:
     """Takes a model's tensors one by one, packing each for the chosen kernels and forgetting it.
 
     `kernels` is one of `supported_kernels()`, or "" for the best. `head` is "int8" or "bf16".
-    `max_batch_tokens`, `max_batch_chunks` and `max_batch_outputs` bound what one `forward` may be
-    given: every buffer it needs is allocated by `build`.
+    `max_batch_tokens` and `max_batch_chunks` bound what one `forward` may be given: every buffer it
+    needs is allocated by `build`.
     """
 
     def __init__(
@@ -74,7 +77,6 @@ class ModelBuilder:
         num_threads: int,
         max_batch_tokens: int,
         max_batch_chunks: int,
-        max_batch_outputs: int,
     ) -> None: ...
     def set_norm(self, layer: int, name: str, weight: _Float32Array) -> None:
         """Set a norm's gains.
@@ -120,6 +122,29 @@ class KVCache:
     @staticmethod
     def block_bytes(config: ModelConfig, *, kind: str = "bf16") -> int: ...
 
+class Samples:
+    """What `Model.sample` drew and scored, one row per output.
+
+    Log-probabilities are the model's own: of the logits before mask, penalties, bias and
+    temperature. A token has the same float wherever it is named.
+    """
+
+    @property
+    def tokens(self) -> _Int32Array:
+        """int32 [num_outputs]: drawn, or the row's target."""
+
+    @property
+    def token_logprobs(self) -> _Float32Array:
+        """float32 [num_outputs]: of `tokens`; NaN where neither target nor logprobs were asked."""
+
+    @property
+    def top_tokens(self) -> _Int32Array:
+        """int32 [num_outputs, most asked for]: likeliest first, the lower id of equals; rest -1."""
+
+    @property
+    def top_logprobs(self) -> _Float32Array:
+        """float32 [num_outputs, most asked for]: of `top_tokens`; rest NaN."""
+
 class Model:
     """Packed weights, a thread pool and the buffers of one forward pass. Not thread-safe."""
 
@@ -146,7 +171,7 @@ class Model:
         block_tables: _Int32Array,
         outputs: _Int32Array,
     ) -> None:
-        """Compute one batch of chunks; afterwards the logits of `outputs` are held by the model.
+        """Compute one batch of chunks; afterwards the model holds what `outputs` came to.
 
         Args:
             cache: read up to, and written at, the chunks' positions.
@@ -154,11 +179,12 @@ class Model:
             chunk_starts: int32 [num_chunks + 1], where each begins in `token_ids`, and the end.
             positions: int32 [num_chunks], the position of each chunk's first token in its sequence.
             block_tables: int32 [num_chunks, max_blocks], the blocks of each sequence, in order.
-            outputs: int32 [num_outputs], tokens of the batch whose logits are wanted, ascending.
+            outputs: int32 [num_outputs], tokens of the batch to `sample` after, ascending.
         """
 
     def sample(
         self,
+        *,
         temperature: _Float32Array,
         top_k: _Int32Array,
         top_p: _Float32Array,
@@ -166,6 +192,9 @@ class Model:
         seed: _UInt64Array,
         choice: _Int32Array,
         position: _Int32Array,
+        repetition_penalty: _Float32Array,
+        seen_starts: _Int32Array,
+        seen_tokens: _Int32Array,
         presence_penalty: _Float32Array,
         frequency_penalty: _Float32Array,
         count_starts: _Int32Array,
@@ -174,21 +203,53 @@ class Model:
         bias_starts: _Int32Array,
         bias_tokens: _Int32Array,
         biases: _Float32Array,
-    ) -> _Int32Array:
-        """Draw one token from each row of logits that the last `forward` left; they are spent.
+        mask_rows: _Int32Array,
+        masks: _UInt32Array,
+        targets: _Int32Array,
+        num_logprobs: _Int32Array,
+    ) -> Samples:
+        """Draw, or score, one token for each output of the last `forward`; may be called again.
 
-        The first nine arrays have one entry per output of that `forward`. Token counts (of
-        generated tokens, for the penalties) and biases are ragged: row r has the entries from
-        starts[r] to starts[r + 1]. Order: penalties, bias, temperature, min_p, top_k, top_p; then
-        the largest of logit / temperature + Gumbel(seed, choice, position, token). A temperature
-        below 1e-5 takes the largest logit, the lowest id where two are equal.
+        Arrays have one entry per output, but for the ragged ones: row r has the entries from
+        starts[r] to starts[r + 1]. A draw changes the logits in the order mask, repetition penalty,
+        frequency and presence penalties, bias, temperature, min_p, top_k, top_p, and takes the
+        largest of logit / temperature + Gumbel(seed, choice, position, token). A temperature below
+        1e-5 takes the largest logit, the lowest id where two are equal.
 
-        Returns:
-            int32 [num_outputs]
+        Args:
+            temperature: 0 is greedy.
+            top_k: 0 is off.
+            top_p: 1 is off.
+            min_p: 0 is off.
+            seed: with `choice` and `position`, all that the randomness depends on.
+            choice: which of a request's answers this is.
+            position: of the token to draw.
+            repetition_penalty: p divides the positive logits of `seen` tokens and multiplies the
+                others; 1 is off.
+            seen_starts: [num_outputs + 1].
+            seen_tokens: of prompt and answer, each once.
+            presence_penalty: subtracted once from each of `count_tokens`.
+            frequency_penalty: subtracted `counts` times.
+            count_starts: [num_outputs + 1].
+            count_tokens: of the answer, each once.
+            counts: how often each occurred.
+            bias_starts: [num_outputs + 1].
+            bias_tokens: whose logits get a bias.
+            biases: finite, added.
+            mask_rows: row of `masks`, or -1 for none. No bias makes a token possible that its mask
+                does not allow.
+            masks: [n, ceil(vocab / 32)]: token t is allowed if bit t % 32 of word t // 32 is set.
+                `ValueError`, before anything is drawn, if a mask allows nothing.
+            targets: the token to score; nothing is drawn and everything above is ignored. -1: draw.
+            num_logprobs: how many of the likeliest tokens to name, at most `MAX_LOGPROBS`; -1: no
+                log-probabilities (but that of a target).
         """
 
     def logits(self) -> _Float32Array:
-        """A copy of the last `forward`'s logits, float32 [num_outputs, vocab]."""
+        """Compute the logits of the last `forward`'s outputs: float32 [num_outputs, vocab]."""
+
+    def hidden(self) -> _Float32Array:
+        """The last `forward`'s outputs after the final norm: float32 [num_outputs, hidden]."""
 
     def apply_linear(self, layer: int, name: str, activations: _Float32Array) -> _Float32Array:
         """One linear as `forward` computes it: float32 [n, cols] -> [n, rows], for tests."""

@@ -11,6 +11,7 @@ from tercet_engine.scheduler import Chunk
 
 Int32Array = npt.NDArray[np.int32]
 Float32Array = npt.NDArray[np.float32]
+UInt32Array = npt.NDArray[np.uint32]
 UInt64Array = npt.NDArray[np.uint64]
 
 FORBIDDEN: Final = -1e30
@@ -28,6 +29,9 @@ class SamplingBatch:
     seed: UInt64Array
     choice: Int32Array
     position: Int32Array
+    repetition_penalty: Float32Array
+    seen_starts: Int32Array  # [num_outputs + 1]
+    seen_tokens: Int32Array
     presence_penalty: Float32Array
     frequency_penalty: Float32Array
     count_starts: Int32Array  # [num_outputs + 1]
@@ -36,6 +40,10 @@ class SamplingBatch:
     bias_starts: Int32Array  # [num_outputs + 1]
     bias_tokens: Int32Array
     biases: Float32Array
+    mask_rows: Int32Array  # row of `masks`, or -1
+    masks: UInt32Array  # [n, ceil(vocab / 32)]
+    targets: Int32Array  # the token to score, or -1
+    num_logprobs: Int32Array  # -1: none
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +111,9 @@ def _sampling(chunks: Sequence[Chunk]) -> SamplingBatch:
         seed=np.array([p.seed for p in params], np.uint64),
         choice=_int32([seq.choice for seq in sequences]),
         position=_int32([len(seq.tokens) for seq in sequences]),
+        repetition_penalty=np.ones(len(sequences), np.float32),
+        seen_starts=np.zeros(len(sequences) + 1, np.int32),
+        seen_tokens=np.empty(0, np.int32),
         presence_penalty=_float32([p.presence_penalty for p in params]),
         frequency_penalty=_float32([p.frequency_penalty for p in params]),
         count_starts=_starts(counts),
@@ -111,6 +122,10 @@ def _sampling(chunks: Sequence[Chunk]) -> SamplingBatch:
         bias_starts=_starts(biases),
         bias_tokens=_int32([token for row in biases for token, _ in row]),
         biases=_float32([bias for row in biases for _, bias in row]),
+        mask_rows=np.full(len(sequences), -1, np.int32),
+        masks=np.empty((0, 0), np.uint32),
+        targets=np.full(len(sequences), -1, np.int32),
+        num_logprobs=np.full(len(sequences), -1, np.int32),
     )
 
 

@@ -1,7 +1,7 @@
 """Will it fit? Answered before anything large is allocated.
 
 weights    2 bits per ternary weight at most, and the head: 1 byte (int8) or 2 (bf16) per value
-workspace  activations of one batch and the logits of all sequences, in float32
+workspace  activations of one batch and the logits of 32 tokens, in float32
 KV cache   blocks x 16 tokens x layers x (keys + values), 2 or 4 bytes each
 
 The embedding table stays a map of the file: the few rows which are touched are not counted.
@@ -19,6 +19,8 @@ _SHARE_OF_FREE: Final = 4
 """Unless told otherwise the KV cache takes one part in so many of what the model leaves free,"""
 _DEFAULT_CONTEXTS: Final = 8
 """and no more than so many full contexts: few conversations fill theirs."""
+_LOGIT_ROWS: Final = 32
+"""Rows of logits computed together."""
 _RESERVE_BYTES: Final = 64 << 20
 """For Python, the tokenizer and the server."""
 
@@ -97,7 +99,8 @@ def workspace_bytes(shape: ModelShape, config: EngineConfig, max_context: int) -
     threads = config.num_threads or usable_cpus()
     values = (
         config.max_batch_tokens * widths
-        + config.max_sequences * (shape.vocab_size + shape.hidden_size)
+        + min(_LOGIT_ROWS, config.max_batch_tokens) * shape.vocab_size
+        + _LOGIT_ROWS * (shape.hidden_size + 64)
         + max_context * (shape.head_dim + threads * group)
     )
     return 4 * values

@@ -51,24 +51,31 @@ class ModelRunner:
         if not batch.outputs.size:
             return []
         sampling = batch.sampling
-        tokens = self._model.sample(
-            sampling.temperature,
-            sampling.top_k,
-            sampling.top_p,
-            sampling.min_p,
-            sampling.seed,
-            sampling.choice,
-            sampling.position,
-            sampling.presence_penalty,
-            sampling.frequency_penalty,
-            sampling.count_starts,
-            sampling.count_tokens,
-            sampling.counts,
-            sampling.bias_starts,
-            sampling.bias_tokens,
-            sampling.biases,
+        samples = self._model.sample(
+            temperature=sampling.temperature,
+            top_k=sampling.top_k,
+            top_p=sampling.top_p,
+            min_p=sampling.min_p,
+            seed=sampling.seed,
+            choice=sampling.choice,
+            position=sampling.position,
+            repetition_penalty=sampling.repetition_penalty,
+            seen_starts=sampling.seen_starts,
+            seen_tokens=sampling.seen_tokens,
+            presence_penalty=sampling.presence_penalty,
+            frequency_penalty=sampling.frequency_penalty,
+            count_starts=sampling.count_starts,
+            count_tokens=sampling.count_tokens,
+            counts=sampling.counts,
+            bias_starts=sampling.bias_starts,
+            bias_tokens=sampling.bias_tokens,
+            biases=sampling.biases,
+            mask_rows=sampling.mask_rows,
+            masks=sampling.masks,
+            targets=sampling.targets,
+            num_logprobs=sampling.num_logprobs,
         )
-        return [int(token) for token in tokens.tolist()]
+        return [int(token) for token in samples.tokens.tolist()]
 
     def close(self) -> None:
         """Join the model's threads."""

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "fixtures.h"
+#include "sampling_rows.h"
 #include "tercet/model_builder.h"
 #include "test.h"
 
@@ -33,8 +34,8 @@ struct SmallModel {
 
   SmallModel(const Kernels& kernels, std::size_t num_threads, const char* head = "int8") {
     Random random(2);
-    ModelBuilder builder(kConfig, {.max_tokens = 64, .max_chunks = 4, .max_outputs = 4},
-                         kernels.name, head, num_threads);
+    ModelBuilder builder(kConfig, {.max_tokens = 64, .max_chunks = 4}, kernels.name, head,
+                         num_threads);
     const auto linear = [&](int layer, const char* name, std::size_t rows, std::size_t cols) {
       std::vector<std::uint8_t> codes(rows / 4 * cols);
       for (std::uint8_t& code : codes) {
@@ -85,8 +86,15 @@ Ints Prompt(std::size_t length, int salt) {
   return tokens;
 }
 
+std::vector<float> AllLogits(Model& model) {
+  std::vector<float> logits(model.num_outputs() * 131);
+  model.Logits(logits.data());
+  return logits;
+}
+
 std::vector<float> LastLogits(Model& model, std::size_t row = 0) {
-  const auto begin = model.logits().begin() + static_cast<std::ptrdiff_t>(row * 131);
+  const std::vector<float> all = AllLogits(model);
+  const auto begin = all.begin() + static_cast<std::ptrdiff_t>(row * 131);
   return {begin, begin + 131};
 }
 
@@ -174,7 +182,7 @@ KERNEL_TEST(every_token_may_be_an_output_and_has_the_logits_it_has_alone) {
                 .max_blocks = 2,
                 .outputs = {0, 7, 17, 18}};
   model.Forward(arrays.batch(), cache);
-  const std::vector<float> together(model.logits().begin(), model.logits().end());
+  const std::vector<float> together = AllLogits(model);
 
   for (std::size_t i = 0; i < arrays.outputs.size(); ++i) {
     const auto count = arrays.outputs[i] + 1;
@@ -185,6 +193,52 @@ KERNEL_TEST(every_token_may_be_an_output_and_has_the_logits_it_has_alone) {
     model.Forward(alone.batch(), cache);
     const auto row = together.begin() + static_cast<std::ptrdiff_t>(i * 131);
     EXPECT(LastLogits(model) == std::vector<float>(row, row + 131));
+  }
+}
+
+// Sixty outputs take two slices of logits.
+KERNEL_TEST(sampling_in_slices_gives_each_output_what_it_has_alone) {
+  const SmallModel small(kernels, 2);
+  Model& model = *small.model;
+  KVCache cache(kConfig, KvKind::kBf16, 4, false);
+  Arrays arrays{.tokens = Prompt(60, 4),
+                .starts = {0, 60},
+                .positions = {0},
+                .tables = {1, 0, 3, 2},
+                .max_blocks = 4,
+                .outputs = Ints(60)};
+  std::iota(arrays.outputs.begin(), arrays.outputs.end(), 0);
+  std::vector<Options> options(60);
+  for (std::size_t i = 0; i < 60; ++i) {
+    options[i] = {.temperature = i % 3 == 0 ? 0.0F : 1.0F,
+                  .top_p = i % 5 == 0 ? 0.9F : 1.0F,
+                  .seed = i,
+                  .target = i % 7 == 0 ? 5 : -1,
+                  .num_logprobs = i % 4 == 0 ? 3 : -1};
+  }
+  model.Forward(arrays.batch(), cache);
+  const SamplingRows rows(options);
+  const Samples together = model.Sample(rows.batch());
+  EXPECT(model.Sample(rows.batch()).tokens == together.tokens);
+  const std::vector<float> hidden(model.hidden().begin(), model.hidden().end());
+  EXPECT_EQ(hidden.size(), 60U * 96U);
+
+  for (const std::size_t i : {0U, 7U, 12U, 31U, 32U, 33U, 59U}) {
+    const auto output = static_cast<std::int32_t>(i);
+    arrays.outputs = {output};
+    model.Forward(arrays.batch(), cache);
+    const SamplingRows row({options[i]});
+    const Samples alone = model.Sample(row.batch());
+    const std::string where = "output " + std::to_string(i);
+    EXPECT_EQ_AT(alone.tokens[0], together.tokens[i], where);
+    ExpectSameBits({alone.token_logprobs[0]}, {together.token_logprobs[i]}, where);
+    if (alone.num_top == 3) {
+      const auto top = together.top_logprobs.begin() + static_cast<std::ptrdiff_t>(i * 3);
+      ExpectSameBits(alone.top_logprobs, {top, top + 3}, where);
+    }
+    const auto state = hidden.begin() + static_cast<std::ptrdiff_t>(i * 96);
+    EXPECT(std::vector<float>(state, state + 96) ==
+           std::vector<float>(model.hidden().begin(), model.hidden().end()));
   }
 }
 
@@ -226,8 +280,7 @@ TEST(WrongBatchesAreRefused) {
 }
 
 TEST(ABuilderNamesWhatIsMissing) {
-  ModelBuilder builder(kConfig, {.max_tokens = 1, .max_chunks = 1, .max_outputs = 1}, "reference",
-                       "int8", 1);
+  ModelBuilder builder(kConfig, {.max_tokens = 1, .max_chunks = 1}, "reference", "int8", 1);
   std::string message;
   try {
     builder.Build();
@@ -238,8 +291,7 @@ TEST(ABuilderNamesWhatIsMissing) {
 }
 
 TEST(CodeThreeIsRefusedWithItsPlace) {
-  ModelBuilder builder(kConfig, {.max_tokens = 1, .max_chunks = 1, .max_outputs = 1}, "reference",
-                       "int8", 2);
+  ModelBuilder builder(kConfig, {.max_tokens = 1, .max_chunks = 1}, "reference", "int8", 2);
   std::vector<std::uint8_t> codes(96 / 4 * 96, 0b01010101);
   codes[5 * 96 + 7] = 0b01110101;  // row 5 + 2 * 24
   std::string message;

@@ -4,49 +4,31 @@
 #include <array>
 #include <cmath>
 #include <set>
+#include <stdexcept>
 #include <vector>
 
+#include "sampling_rows.h"
 #include "test.h"
 
 namespace tercet::test {
 namespace {
 
-struct Options {
-  float temperature = 1;
-  std::int32_t top_k = 0;
-  float top_p = 1;
-  float min_p = 0;
-  float presence_penalty = 0;
-  float frequency_penalty = 0;
-  std::vector<std::int32_t> count_tokens = {};
-  std::vector<std::int32_t> counts = {};
-  std::vector<std::int32_t> bias_tokens = {};
-  std::vector<float> biases = {};
-};
-
-std::int32_t Draw(const Kernels& kernels, std::vector<float> logits, const Options& options,
-                  std::uint64_t seed, std::int32_t choice = 0, std::int32_t position = 0) {
+Samples Run(const Kernels& kernels, std::vector<float> logits, const Options& options,
+            std::vector<std::uint32_t> masks = {}) {
   ThreadPool pool(1);
-  const std::array count_starts{0, static_cast<std::int32_t>(options.count_tokens.size())};
-  const std::array bias_starts{0, static_cast<std::int32_t>(options.bias_tokens.size())};
-  const SamplingBatch batch{.temperature = {&options.temperature, 1},
-                            .top_k = {&options.top_k, 1},
-                            .top_p = {&options.top_p, 1},
-                            .min_p = {&options.min_p, 1},
-                            .seed = {&seed, 1},
-                            .choice = {&choice, 1},
-                            .position = {&position, 1},
-                            .presence_penalty = {&options.presence_penalty, 1},
-                            .frequency_penalty = {&options.frequency_penalty, 1},
-                            .count_starts = count_starts,
-                            .count_tokens = options.count_tokens,
-                            .counts = options.counts,
-                            .bias_starts = bias_starts,
-                            .bias_tokens = options.bias_tokens,
-                            .biases = options.biases};
-  std::int32_t token = -1;
-  Sample(kernels, pool, logits.data(), logits.size(), batch, &token);
-  return token;
+  const SamplingRows rows({options}, std::move(masks));
+  Samples samples(rows.batch());
+  CheckSampling(rows.batch(), 1, logits.size());
+  Sample(kernels, pool, logits.data(), logits.size(), rows.batch(), 0, 1, samples);
+  return samples;
+}
+
+std::int32_t Draw(const Kernels& kernels, const std::vector<float>& logits, Options options,
+                  std::uint64_t seed, std::int32_t choice = 0, std::int32_t position = 0) {
+  options.seed = seed;
+  options.choice = choice;
+  options.position = position;
+  return Run(kernels, logits, options).tokens[0];
 }
 
 // The tokens that come up in some hundred draws.
@@ -123,6 +105,88 @@ KERNEL_TEST(PenaltiesCountWhatWasGenerated) {
   const Options present{
       .temperature = 0, .presence_penalty = 0.4F, .count_tokens = {3}, .counts = {2}};
   EXPECT_EQ(Draw(kernels, logits, present, 1), 3);  // 2.0 - 0.4 > 1.5
+}
+
+KERNEL_TEST(RepetitionPenaltyShrinksWhatWasSeenOnBothSidesOfZero) {
+  std::vector<float> logits(32, -9.0F);
+  logits[3] = 2.0F;
+  logits[4] = 1.5F;
+  const Options seen{.temperature = 0, .repetition_penalty = 1.5F, .seen_tokens = {3}};
+  EXPECT_EQ(Draw(kernels, logits, seen, 1), 4);  // 2.0 / 1.5 < 1.5
+  logits[3] = -1.0F;
+  logits[4] = -1.4F;
+  EXPECT_EQ(Draw(kernels, logits, seen, 1), 4);  // -1.0 * 1.5 < -1.4
+}
+
+KERNEL_TEST(RepetitionPenaltyComesBeforeTheOthers) {
+  // (2.0 - 1) / 1.25 would be 0.8; 2.0 / 1.25 - 1 is 0.6.
+  std::vector<float> logits(32, -9.0F);
+  logits[3] = 2.0F;
+  logits[4] = 0.7F;
+  const Options both{.temperature = 0,
+                     .repetition_penalty = 1.25F,
+                     .seen_tokens = {3},
+                     .presence_penalty = 1.0F,
+                     .count_tokens = {3},
+                     .counts = {1}};
+  EXPECT_EQ(Draw(kernels, logits, both, 1), 4);
+}
+
+KERNEL_TEST(OnlyAllowedTokensAreDrawnWhateverTheirBias) {
+  const std::vector<std::uint32_t> masks{1, 1, 1U << 5 | 1U << 17, 0};
+  std::set<std::int32_t> drawn;
+  for (std::uint64_t seed = 0; seed < 400; ++seed) {
+    const Options options{.seed = seed, .bias_tokens = {63}, .biases = {1000}, .mask_row = 1};
+    drawn.insert(Run(kernels, FourLikelyTokens(), options, masks).tokens[0]);
+  }
+  EXPECT(drawn == (Tokens{5, 17}));
+}
+
+KERNEL_TEST(CutoffsCountOnlyAllowedTokens) {
+  // Of 0.2 and 0.1 alone the first has 0.67.
+  const std::vector<std::uint32_t> masks{1U << 5, 1U << 8};
+  std::set<std::int32_t> half;
+  std::set<std::int32_t> three_quarters;
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    const Options options{.top_p = 0.5F, .seed = seed, .mask_row = 0};
+    half.insert(Run(kernels, FourLikelyTokens(), options, masks).tokens[0]);
+    const Options more{.top_k = 40, .top_p = 0.75F, .seed = seed, .mask_row = 0};
+    three_quarters.insert(Run(kernels, FourLikelyTokens(), more, masks).tokens[0]);
+  }
+  EXPECT(half == (Tokens{5}));
+  EXPECT(three_quarters == (Tokens{5, 40}));
+}
+
+KERNEL_TEST(AMaskOfOneTokenIsObeyedEvenIfItsLogitIsNoNumber) {
+  std::vector<float> logits(64, 1.0F);
+  logits[40] = std::nanf("");
+  EXPECT_EQ(Run(kernels, logits, {.mask_row = 0}, {0, 1U << 8}).tokens[0], 40);
+}
+
+TEST(WrongSamplingParametersAreRefused) {
+  const auto refused = [](const Options& options, std::vector<std::uint32_t> masks = {}) {
+    const SamplingRows rows({options}, std::move(masks));
+    try {
+      CheckSampling(rows.batch(), 1, 40);
+    } catch (const std::invalid_argument&) {
+      return true;
+    }
+    return false;
+  };
+  EXPECT(!refused({.mask_row = 0}, {0, 1U << 7}));
+  EXPECT(refused({}, {0, 0}));
+  EXPECT(refused({}, {0, ~0U << 8}));  // only bits past the vocabulary
+  EXPECT(refused({}, {1}));
+  EXPECT(refused({.mask_row = 1}, {1, 1}));
+  EXPECT(refused({.mask_row = -2}));
+  EXPECT(refused({.repetition_penalty = 0}));
+  EXPECT(refused({.repetition_penalty = std::nanf("")}));
+  EXPECT(refused({.seen_tokens = {40}}));
+  EXPECT(refused({.bias_tokens = {1}, .biases = {std::nanf("")}}));
+  EXPECT(refused({.target = 40}));
+  EXPECT(refused({.target = -2}));
+  EXPECT(refused({.num_logprobs = kMaxLogprobs + 1}));
+  EXPECT(refused({.top_k = -1}));
 }
 
 KERNEL_TEST(ADrawDependsOnSeedChoiceAndPosition) {

@@ -15,7 +15,7 @@ struct Batch {
   std::span<const std::int32_t> positions;     // [num_chunks], of each chunk's first token
   std::span<const std::int32_t> block_tables;  // [num_chunks][max_blocks]
   std::size_t max_blocks = 0;
-  std::span<const std::int32_t> outputs;  // [num_outputs], tokens whose logits are wanted
+  std::span<const std::int32_t> outputs;  // [num_outputs], tokens whose hidden states are wanted
 
   std::size_t num_tokens() const { return token_ids.size(); }
   std::size_t num_chunks() const { return positions.size(); }

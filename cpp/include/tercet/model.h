@@ -24,12 +24,11 @@ struct Workspace;
 struct BatchLimits {
   std::size_t max_tokens = 0;
   std::size_t max_chunks = 0;
-  std::size_t max_outputs = 0;  // tokens whose logits one pass may leave
 };
 
-// One thread calls at a time. `Forward` allocates nothing, `Sample` only what cutting off unlikely
-// tokens needs. No output depends on what else is in the batch, how it is cut into chunks, or the
-// number of threads.
+// One thread calls at a time. `Forward` allocates nothing, `Sample` only its answer and what
+// cutting off unlikely tokens and naming likely ones needs. No output depends on what else is in
+// the batch, how it is cut into chunks, or the number of threads.
 class Model {
  public:
   Model(const ModelConfig& config, const BatchLimits& limits, const Kernels& kernels,
@@ -38,16 +37,21 @@ class Model {
   Model(const Model&) = delete;
   Model& operator=(const Model&) = delete;
 
-  // Computes the keys and values of every token of the batch, and the logits of its outputs.
+  // Computes the keys and values of every token of the batch, and the last hidden states of its
+  // outputs, which may be all of them.
   // Throws std::invalid_argument, before anything is written, if the batch does not fit the limits,
   // the context or the cache.
   void Forward(const Batch& batch, KVCache& cache);
 
-  // Draws one token per output of the last Forward. The logits are spent. tokens[num_outputs].
-  void Sample(const SamplingBatch& batch, std::int32_t* tokens);
+  // Draws, or scores, one token per output of the last Forward; may be called again. Throws
+  // std::invalid_argument, before anything is drawn, if the parameters are not one per output.
+  Samples Sample(const SamplingBatch& batch);
 
-  // The last Forward's logits, [num_outputs][vocab_size].
-  std::span<const float> logits() const;
+  // The logits of the last Forward's outputs, out[num_outputs][vocab_size].
+  void Logits(float* out);
+
+  // The last Forward's outputs after the final norm, [num_outputs][hidden_size].
+  std::span<const float> hidden() const;
   std::size_t num_outputs() const { return num_outputs_; }
 
   // One linear as Forward computes it, for tests: out[n][rows] from x[n][cols]. `name` is q, k, v,
@@ -73,7 +77,9 @@ class Model {
   void Embed(const Batch& batch);
   void Attention(const LayerWeights& layer, const Batch& batch, KVCache& cache, std::size_t index);
   void FeedForward(const LayerWeights& layer);
-  void Logits(const Batch& batch);
+  void KeepOutputs(const Batch& batch);
+  template <typename Body>
+  void ForSlices(const Body& body);
 
   void NormToActivations(const float* x, std::size_t cols, const float* weight);
   void RotateAndStore(const LayerWeights& layer, const Batch& batch, KVCache& cache,

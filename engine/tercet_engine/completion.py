@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tercet_engine.grammar import Grammar
 from tercet_engine.sampling_params import SamplingParams
 
 
@@ -29,12 +30,34 @@ class CompletionRequest:
             of one request differ although they share prompt and seed.
         strip_leading_space: drop one space at the very beginning of the text; for prompts that end
             in a bare space token (see `ChatPrompt`).
+        grammar: what the completion must obey, to its end or to where `max_tokens` cuts it.
+        priority: lower ones are admitted first; 0 is the ordinary one.
+        cache_salt: the prompt's blocks are shared only with requests of the same salt.
     """
 
     prompt_tokens: Sequence[int]
     params: SamplingParams
     choice: int = 0
     strip_leading_space: bool = False
+    grammar: Grammar | None = None
+    priority: int = 0
+    cache_salt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprobs:
+    """How likely the model found a token, and what it found likelier.
+
+    Attributes:
+        token: which one.
+        logprob: natural logarithm of its probability.
+        top: the likeliest tokens and theirs, in descending order. If `token` is among them, its
+            entry is the very same number.
+    """
+
+    token: int
+    logprob: float
+    top: tuple[tuple[int, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +68,13 @@ class CompletionDelta:
         text: may be empty while a character or a possible stop string is incomplete.
         token_ids: every token generated, end tokens included.
         finish_reason: None in every delta but the last.
+        logprobs: one for each of `token_ids` if `SamplingParams.logprobs` asked for them.
     """
 
     text: str
     token_ids: tuple[int, ...]
     finish_reason: FinishReason | None
+    logprobs: tuple[TokenLogprobs, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

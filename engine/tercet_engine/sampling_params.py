@@ -12,6 +12,7 @@ MAX_STOP_TOKEN_IDS: Final = 64
 MAX_LOGIT_BIASES: Final = 1024
 MAX_SEED: Final = 2**64 - 1
 MAX_TOP_K: Final = 2**31 - 1
+MAX_LOGPROBS: Final = 20
 GREEDY_TEMPERATURE: Final = 1e-5
 """Temperatures below this take the likeliest token."""
 
@@ -24,7 +25,8 @@ class SamplingParams:
     value given.
 
     Attributes:
-        max_tokens: tokens to generate at most; None: as many as the context has room for.
+        max_tokens: tokens to generate at most; None: as many as the context has room for; 0: none,
+            the prompt is only scored.
         temperature: 0 to 2; below `GREEDY_TEMPERATURE` the likeliest token is taken.
         top_p: over 0, at most 1; draw from the likeliest tokens that make up this probability.
         top_k: draw from this many likeliest tokens; 0 or -1: from all (stored as 0).
@@ -32,11 +34,17 @@ class SamplingParams:
         seed: uint64. The same seed, prompt and parameters give the same tokens.
         presence_penalty: -2 to 2, taken off the logit of every token generated so far.
         frequency_penalty: -2 to 2, the same, times how often it was generated.
+        repetition_penalty: over 0, at most 10; the logit of every token of the prompt and the
+            answer so far is divided by it if positive, else multiplied.
         logit_bias: token id to -100..100, added to its logit.
         stop: strings that end the completion when they appear; they are not part of the text.
         stop_token_ids: tokens that end the completion, beside the model's own.
         ignore_eos: go on past the model's own end tokens.
         min_tokens: neither end tokens nor stop strings end the completion before this many.
+        logprobs: report each generated token's log-probability and those of so many likeliest
+            tokens, 0 to `MAX_LOGPROBS`; None: no such report. They are the model's own, before
+            penalties, biases and temperature.
+        prompt_logprobs: the same of each prompt token after the first.
     """
 
     max_tokens: int | None = None
@@ -47,17 +55,20 @@ class SamplingParams:
     seed: int = 0
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     stop: tuple[str, ...] = ()
     stop_token_ids: frozenset[int] = frozenset()
     ignore_eos: bool = False
     min_tokens: int = 0
+    logprobs: int | None = None
+    prompt_logprobs: int | None = None
 
     def __post_init__(self) -> None:
         if self.top_k == -1:
             object.__setattr__(self, "top_k", 0)
         if self.max_tokens is not None:
-            _check(self.max_tokens >= 1, "max_tokens", "must be at least 1", self.max_tokens)
+            _check(self.max_tokens >= 0, "max_tokens", "must be at least 0", self.max_tokens)
         _check_range("temperature", self.temperature, 0, 2)
         _check(0 < self.top_p <= 1, "top_p", "must be over 0 and at most 1", self.top_p)
         _check(0 <= self.top_k <= MAX_TOP_K, "top_k", "must be -1, 0 or more", self.top_k)
@@ -65,6 +76,13 @@ class SamplingParams:
         _check_range("seed", self.seed, 0, MAX_SEED)
         _check_range("presence_penalty", self.presence_penalty, -2, 2)
         _check_range("frequency_penalty", self.frequency_penalty, -2, 2)
+        rule = "must be over 0 and at most 10"
+        _check(
+            0 < self.repetition_penalty <= 10, "repetition_penalty", rule, self.repetition_penalty
+        )
+        for name, count in (("logprobs", self.logprobs), ("prompt_logprobs", self.prompt_logprobs)):
+            if count is not None:
+                _check_range(name, count, 0, MAX_LOGPROBS)
         _check_count("logit_bias", len(self.logit_bias), MAX_LOGIT_BIASES)
         for bias in self.logit_bias.values():
             _check(-100 <= bias <= 100, "logit_bias", "values must be from -100 to 100", bias)

@@ -8,7 +8,7 @@ from tercet_engine import InvalidSamplingParams, SamplingParams
 @pytest.mark.parametrize(
     ("param", "value", "message"),
     [
-        ("max_tokens", 0, "max_tokens must be at least 1; got 0"),
+        ("max_tokens", -1, "max_tokens must be at least 0; got -1"),
         ("temperature", -0.1, "temperature must be from 0 to 2; got -0.1"),
         ("temperature", 2.1, "from 0 to 2; got 2.1"),
         ("temperature", math.nan, "got nan"),

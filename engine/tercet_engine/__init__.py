@@ -12,6 +12,7 @@ from tercet_engine.completion import (
     EngineInfo,
     FinishReason,
     GenerationDefaults,
+    TokenLogprobs,
 )
 from tercet_engine.completion_stream import CompletionStream
 from tercet_engine.config import BLOCK_SIZE, EngineConfig, Head, KvType
@@ -50,6 +51,7 @@ from tercet_engine.progress import ProgressListener, Silent
 from tercet_engine.sampling_params import (
     GREEDY_TEMPERATURE,
     MAX_LOGIT_BIASES,
+    MAX_LOGPROBS,
     MAX_SEED,
     MAX_STOP_CHARS,
     MAX_STOP_STRINGS,
@@ -65,6 +67,7 @@ __all__ = [
     "EMBEDDED_MODEL",
     "GREEDY_TEMPERATURE",
     "MAX_LOGIT_BIASES",
+    "MAX_LOGPROBS",
     "MAX_SEED",
     "MAX_STOP_CHARS",
     "MAX_STOP_STRINGS",
@@ -108,6 +111,7 @@ __all__ = [
     "SelfTestFailed",
     "Silent",
     "TemplateError",
+    "TokenLogprobs",
     "Tokenizer",
     "TooManyChoices",
     "UnsupportedModel",

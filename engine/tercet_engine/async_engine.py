@@ -32,6 +32,8 @@ from tercet_engine.errors import (
     PromptTooLong,
     TooManyChoices,
 )
+from tercet_engine.grammar import Grammar, GrammarSpec
+from tercet_engine.grammar_compiler import GrammarCompiler
 from tercet_engine.sequence import Sequence as TokenSequence
 from tercet_engine.stats import DrainRate, EngineStats
 from tercet_engine.tokenizer import Tokenizer
@@ -77,6 +79,7 @@ class AsyncEngine:
         self.chat_template = chat_template
         self._config = config
         self._core = EngineCore(runner, config)
+        self._grammars = GrammarCompiler(tokenizer, info.vocab_size, info.stop_token_ids)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._open: dict[int, _Open] = {}
         self._num_waiting_tokens = 0
@@ -108,6 +111,14 @@ class AsyncEngine:
         self._thread.post(Add(sequences))
         return streams
 
+    async def compile_grammar(self, spec: GrammarSpec) -> Grammar:
+        """Compile a grammar for a request, or find it compiled.
+
+        Raises:
+            InvalidGrammar: it is wrong, too large, or asks for what cannot be enforced.
+        """
+        return await self._grammars.compile(spec)
+
     def check_accepting(self) -> None:
         """Raise `EngineDraining` or `EngineDead` if nothing more will be served."""
         if self._refusal:
@@ -132,6 +143,7 @@ class AsyncEngine:
         """End the engine's thread and give back its memory. Streams still open end by an error."""
         self._refusal = self._refusal or EngineDraining
         self._fail_streams(EngineDraining())
+        self._grammars.close()
         self._thread.close()
 
     async def check_invariants(self) -> None:

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Self
 
-from tercet_engine.completion import CompletionDelta, FinishReason
+from tercet_engine.completion import CompletionDelta, FinishReason, TokenLogprobs
 from tercet_engine.detokenizer import Detokenizer
 from tercet_engine.errors import EngineError
 
@@ -29,10 +29,14 @@ class CompletionStream:
         """Prompt tokens found in the prefix cache; known from the first delta on."""
         self.num_generated_tokens = 0
         """Tokens generated up to now, read or not, the end token included."""
+        self.prompt_logprobs: tuple[TokenLogprobs | None, ...] = ()
+        """One for each prompt token if they were asked for, None where there is nothing to tell, as
+        of the first; known from the first delta on."""
         self._detokenizer = detokenizer
         self._on_abort = on_abort
         self._text: list[str] = []
         self._tokens: list[int] = []
+        self._logprobs: list[TokenLogprobs] = []
         self._finish_reason: FinishReason | None = None
         self._error: EngineError | None = None
         self._is_exhausted = False
@@ -40,8 +44,13 @@ class CompletionStream:
 
     @property
     def has_started(self) -> bool:
-        """Whether the first token has been generated."""
-        return self.num_generated_tokens > 0
+        """Whether the prompt has been computed."""
+        return self.num_generated_tokens > 0 or self._finish_reason is not None
+
+    @property
+    def stop_string(self) -> str | None:
+        """The stop string that has ended the text, if one did; known from the last delta on."""
+        return self._detokenizer.stop_string
 
     @property
     def has_ended(self) -> bool:
@@ -59,9 +68,12 @@ class CompletionStream:
             raise self._error
         if self._is_exhausted:
             raise StopAsyncIteration
-        delta = CompletionDelta("".join(self._text), tuple(self._tokens), self._finish_reason)
+        delta = CompletionDelta(
+            "".join(self._text), tuple(self._tokens), self._finish_reason, tuple(self._logprobs)
+        )
         self._text.clear()
         self._tokens.clear()
+        self._logprobs.clear()
         self._is_exhausted = self._finish_reason is not None
         return delta
 
@@ -76,7 +88,13 @@ class CompletionStream:
         """The same as `abort`."""
         self.abort()
 
-    def push(self, token: int, finish_reason: FinishReason | None, num_cached_tokens: int) -> None:
+    def push(
+        self,
+        token: int,
+        finish_reason: FinishReason | None,
+        num_cached_tokens: int,
+        logprobs: TokenLogprobs | None = None,
+    ) -> None:
         """Take in one token. Called by the engine.
 
         After it `has_ended` may be true although the engine gave no reason: a stop string did.
@@ -84,11 +102,19 @@ class CompletionStream:
         self.num_generated_tokens += 1
         self.num_cached_tokens = num_cached_tokens
         self._tokens.append(token)
+        if logprobs:
+            self._logprobs.append(logprobs)
         if finish_reason is not FinishReason.STOP:  # the end token itself is not text
             self._text.append(self._detokenizer.push(token))
         if finish_reason:
             self._text.append(self._detokenizer.finish())
         self._finish_reason = FinishReason.STOP if self._detokenizer.is_stopped else finish_reason
+        self._has_news.set()
+
+    def end_without_token(self, num_cached_tokens: int) -> None:
+        """The prompt is computed and nothing was to be generated. Called by the engine."""
+        self.num_cached_tokens = num_cached_tokens
+        self._finish_reason = FinishReason.LENGTH
         self._has_news.set()
 
     def fail(self, error: EngineError) -> None:

@@ -28,6 +28,8 @@ class StopStrings:
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = stops
         self._held = ""
+        self.matched: str | None = None
+        """The stop string that has ended the text."""
 
     def push(self, text: str, *, may_end: bool = True) -> tuple[str, bool]:
         """Add `text`; return what is now safe to show, and whether a stop string has ended it.
@@ -38,7 +40,8 @@ class StopStrings:
             return text, False
         num_held = len(self._held)
         self._held += text
-        if may_end and (start := self._find(num_held)) is not None:
+        if may_end and (match := self._find(num_held)) is not None:
+            start, self.matched = match
             safe, self._held = self._held[:start], ""
             return safe, True
         num_safe = len(self._held) - self._num_undecided()
@@ -50,14 +53,14 @@ class StopStrings:
         held, self._held = self._held, ""
         return held
 
-    def _find(self, num_seen: int) -> int | None:
-        """Where the first stop string starts that ends after the first `num_seen` characters."""
+    def _find(self, num_seen: int) -> tuple[int, str] | None:
+        """The first stop string that ends after the first `num_seen` characters, and its start."""
         matches = []
         for stop in self._stops:
             start = self._held.find(stop, max(0, num_seen - len(stop) + 1))
             if start >= 0:
-                matches.append((start + len(stop), start))
-        return min(matches)[1] if matches else None
+                matches.append((start + len(stop), start, stop))
+        return min(matches)[1:] if matches else None
 
     def _num_undecided(self) -> int:
         """Length of the longest tail that a stop string could begin with."""
@@ -95,6 +98,11 @@ class Detokenizer:
         self._num_tokens = 0
         self.is_stopped = False
         """Whether a stop string has ended the text. Nothing may be pushed afterwards."""
+
+    @property
+    def stop_string(self) -> str | None:
+        """The stop string that has ended the text."""
+        return self._stops.matched
 
     def push(self, token: int) -> str:
         """Add a token; return the text that has become safe to show, maybe none."""

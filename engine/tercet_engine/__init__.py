@@ -14,7 +14,7 @@ from tercet_engine.completion import (
     GenerationDefaults,
 )
 from tercet_engine.completion_stream import CompletionStream
-from tercet_engine.config import BLOCK_SIZE, EngineConfig, Head, KvType
+from tercet_engine.config import BLOCK_SIZE, EngineConfig, Head, KvType, Speculation
 from tercet_engine.errors import (
     CheckpointError,
     EngineDead,
@@ -99,6 +99,7 @@ __all__ = [
     "SamplingParams",
     "SelfTestFailed",
     "Silent",
+    "Speculation",
     "TemplateError",
     "Tokenizer",
     "TooManyChoices",

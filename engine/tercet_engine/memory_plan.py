@@ -97,7 +97,7 @@ def workspace_bytes(shape: ModelShape, config: EngineConfig, max_context: int) -
     threads = config.num_threads or usable_cpus()
     values = (
         config.max_batch_tokens * widths
-        + config.max_sequences * (shape.vocab_size + shape.hidden_size)
+        + config.max_batch_outputs * (shape.vocab_size + shape.hidden_size)
         + max_context * (shape.head_dim + threads * group)
     )
     return 4 * values

@@ -107,7 +107,7 @@ def _build(
         num_threads=config.num_threads or usable_cpus(),
         max_batch_tokens=config.max_batch_tokens,
         max_batch_chunks=config.max_sequences,
-        max_batch_outputs=config.max_sequences,
+        max_batch_outputs=config.max_batch_outputs,
     )
     progress.start(source.num_bytes)
     facts = _fill(builder, source, progress)

@@ -1,9 +1,8 @@
 """The central loop, one step at a time. No threads, no text: same calls, same tokens."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol
 
 from tercet_engine.batch import Batch, make_batch
 from tercet_engine.block_pool import BlockPool
@@ -28,8 +27,7 @@ class Runner(Protocol):
         """Give back threads and memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class TokenOutput:
+class TokenOutput(NamedTuple):
     """One token of one sequence, as a step leaves it."""
 
     sequence_id: int
@@ -95,7 +93,10 @@ class EngineCore:
         self._counters.num_steps += 1
         self._counters.num_computed_tokens += self._scheduler.num_tokens_in_step
         advances = self._scheduler.update(chunks, tokens)
-        return [output for advance in advances for output in self._outputs(advance)]
+        outputs: list[TokenOutput] = []
+        for advance in advances:
+            outputs += self._outputs(advance)
+        return outputs
 
     def stats(self) -> EngineStats:
         """Look at the engine; safe from any thread."""
@@ -126,15 +127,17 @@ class EngineCore:
         """Give back the runner's threads and memory."""
         self._runner.close()
 
-    def _outputs(self, advance: Advance) -> Iterator[TokenOutput]:
+    def _outputs(self, advance: Advance) -> list[TokenOutput]:
         """The tokens that a sequence got, of which the last may be its end."""
-        seq, num_tokens = advance.seq, advance.num_tokens
+        seq, _, num_tokens = advance
         num_cached = seq.num_cached_tokens or 0
         self._counters.num_generated_tokens += num_tokens
         if seq.num_generated_tokens == num_tokens:
             self._counters.num_cached_tokens += num_cached
         if seq.finish_reason:
             self._counters.num_finished += 1
-        for token in seq.tokens[-num_tokens:-1]:
-            yield TokenOutput(seq.id, token, None, num_cached)
-        yield TokenOutput(seq.id, seq.tokens[-1], seq.finish_reason, num_cached)
+        last = TokenOutput(seq.id, seq.tokens[-1], seq.finish_reason, num_cached)
+        if num_tokens == 1:
+            return [last]
+        earlier = seq.tokens[-num_tokens:-1]
+        return [*(TokenOutput(seq.id, token, None, num_cached) for token in earlier), last]

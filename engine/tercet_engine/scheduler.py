@@ -9,10 +9,10 @@ from array import array
 from bisect import insort_left, insort_right
 from collections.abc import Iterable
 from collections.abc import Sequence as List
-from dataclasses import dataclass
 from heapq import merge
 from itertools import zip_longest
 from operator import attrgetter
+from typing import NamedTuple
 
 from tercet_engine.block_pool import BlockPool, hash_block
 from tercet_engine.completion import FinishReason
@@ -23,8 +23,7 @@ from tercet_engine.speculation import Drafter, Gain
 _turn = attrgetter("turn")
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """The next `num_tokens` uncomputed tokens of a sequence, and guesses at those to follow."""
 
     seq: Sequence
@@ -42,8 +41,7 @@ class Chunk:
         return 1 + len(self.draft) if self.is_last else 0
 
 
-@dataclass(frozen=True, slots=True)
-class Advance:
+class Advance(NamedTuple):
     """A sequence has got its last `num_tokens` tokens, drawn in this and the following rows."""
 
     seq: Sequence
@@ -129,7 +127,6 @@ class Scheduler:
 
     def schedule(self) -> list[Chunk]:
         """Choose the next batch. Empty only when there is nothing left to do."""
-        self._load = Load()
         batch = self._streams()
         batch += self._prompts(self._budget(num_streams=len(batch)))
         batch = self._with_drafts(batch)
@@ -146,14 +143,15 @@ class Scheduler:
         advances = []
         row = 0
         for chunk in batch:
-            seq, num_computed, num_rows = chunk.seq, chunk.num_tokens, chunk.num_outputs
-            if num_rows:
-                num_accepted = self._accept(chunk, next_tokens[row : row + num_rows])
+            seq, num_computed, draft = chunk
+            if num_outputs := chunk.num_outputs:
+                num_accepted = self._append(seq, next_tokens[row : row + num_outputs], draft)
                 advances.append(Advance(seq, row, 1 + num_accepted))
                 num_computed += num_accepted
-                row += num_rows
+                row += num_outputs
             self._advance(seq, num_computed)
-            self._release_spare_blocks(seq)
+            if draft:
+                self._release_spare_blocks(seq)
             if seq.finish_reason:
                 self._stop(seq)
         return advances
@@ -179,11 +177,13 @@ class Scheduler:
     def _streams(self) -> list[Chunk]:
         """In order of admission, every sequence that wants one token only gets it."""
         batch = []
+        num_keys = 0
         for seq in tuple(self._running):
             # Whoever is preempted on the way was admitted last: it is later in this loop.
             if seq.num_pending_tokens == 1 and seq.block_table and self._make_room(seq):
                 batch.append(Chunk(seq, 1))
-                self._load.add(1, seq.num_computed_tokens, 1)
+                num_keys += len(seq.tokens)
+        self._load = Load(len(batch), num_keys, len(batch))
         return batch
 
     def _budget(self, num_streams: int) -> StepBudget:
@@ -219,15 +219,16 @@ class Scheduler:
         num_rows = min(
             self._max_outputs - load.num_outputs, self._max_batch_tokens - load.num_tokens
         )
-        if num_rows <= 0 or not times.is_measured:
+        if num_rows <= 0 or not load.num_outputs or not times.is_measured:
             return batch
         gain = Gain(load.num_tokens, times.seconds(load))
-        for index, chunk in enumerate(batch):
-            seq = chunk.seq
-            if seq.num_generated_tokens and seq.may_speculate and chunk.is_last:
-                limit = min(num_rows, seq.max_tokens - seq.num_generated_tokens - 1)
-                if draft := self._draft(seq, limit, gain):
-                    batch[index] = Chunk(seq, chunk.num_tokens, draft)
+        if not gain.is_worth_trying(times.output_seconds(load.num_keys // load.num_tokens)):
+            return batch
+        for index, (seq, num_tokens, _) in enumerate(batch):
+            if num_tokens == 1 and seq.may_speculate:
+                limit = min(num_rows, seq.num_tokens_left - 1)
+                if limit > 0 and (draft := self._draft(seq, limit, gain)):
+                    batch[index] = Chunk(seq, 1, draft)
                     load.add(len(draft), len(seq.tokens), len(draft))
                     num_rows -= len(draft)
         return batch
@@ -237,25 +238,24 @@ class Scheduler:
         seq.drafter = drafter = seq.drafter or Drafter(seq.tokens)
         drafter.follow()
         cost = self._stream_times.output_seconds(len(seq.tokens))
-        num_guesses = gain.count(drafter.chances(limit), cost)
-        if num_guesses:
-            # Room is taken from free blocks, never from another sequence.
-            num_wanted = self._pool.num_blocks_for(len(seq.tokens) + num_guesses)
-            num_new = min(num_wanted - len(seq.block_table), self._pool.num_free_blocks)
-            seq.block_table.extend(self._pool.allocate(num_new))
-            room = len(seq.block_table) * self._pool.block_size - len(seq.tokens)
-            num_guesses = min(num_guesses, room)
+        if not (num_guesses := gain.count(drafter.chances(limit), cost)):
+            return ()
+        # Room is taken from free blocks, never from another sequence.
+        num_wanted = self._pool.num_blocks_for(len(seq.tokens) + num_guesses)
+        num_new = min(num_wanted - len(seq.block_table), self._pool.num_free_blocks)
+        seq.block_table.extend(self._pool.allocate(num_new))
+        room = len(seq.block_table) * self._pool.block_size - len(seq.tokens)
+        num_guesses = min(num_guesses, room)
         self.num_drafted_tokens += num_guesses
         return drafter.draft(num_guesses)
 
-    def _accept(self, chunk: Chunk, drawn: List[int]) -> int:
-        """Append the tokens drawn up to the first that was not guessed; return how many they are.
+    def _append(self, seq: Sequence, drawn: List[int], draft: tuple[int, ...]) -> int:
+        """Append the tokens drawn up to the first that was not guessed; return how many were.
 
         What was drawn after a wrong guess was drawn after another text.
         """
-        seq = chunk.seq
         num_accepted = 0
-        for token, guess in zip_longest(drawn, chunk.draft):
+        for token, guess in zip_longest(drawn, draft):
             seq.append(token)
             if token != guess or seq.finish_reason:
                 break
@@ -283,14 +283,14 @@ class Scheduler:
 
     def _make_room(self, seq: Sequence) -> bool:
         """See that a stream has blocks for its tokens, preempting the last admitted if need be."""
-        num_new = self._pool.num_blocks_for(len(seq.tokens)) - len(seq.block_table)
-        while self._pool.num_free_blocks < num_new:
+        while len(seq.tokens) > len(seq.block_table) * self._pool.block_size:
+            if self._pool.num_free_blocks:
+                seq.block_table.extend(self._pool.allocate(1))
+                continue
             victim = self._running[-1]
             self._preempt(victim)
             if victim is seq:
                 return False
-        if num_new:
-            seq.block_table.extend(self._pool.allocate(num_new))
         return True
 
     def _preempt(self, seq: Sequence) -> None:
@@ -307,10 +307,10 @@ class Scheduler:
         seq.num_computed_tokens = 0
 
     def _advance(self, seq: Sequence, num_tokens: int) -> None:
-        first = seq.num_computed_tokens // self._pool.block_size
+        first, num_beyond = divmod(seq.num_computed_tokens, self._pool.block_size)
         seq.num_computed_tokens += num_tokens
-        last = seq.num_computed_tokens // self._pool.block_size
-        if self._prefix_cache and first < last:
+        if num_beyond + num_tokens >= self._pool.block_size and self._prefix_cache:
+            last = seq.num_computed_tokens // self._pool.block_size
             hashes = self._hashes(seq, last)[first:]
             for block, block_hash in zip(seq.block_table[first:last], hashes, strict=True):
                 self._pool.publish(block, block_hash)
@@ -318,9 +318,8 @@ class Scheduler:
     def _release_spare_blocks(self, seq: Sequence) -> None:
         """Give back the blocks that only wrong guesses needed."""
         num_blocks = self._pool.num_blocks_for(len(seq.tokens))
-        if len(seq.block_table) > num_blocks:
-            self._pool.release(seq.block_table[num_blocks:])
-            del seq.block_table[num_blocks:]
+        self._pool.release(seq.block_table[num_blocks:])
+        del seq.block_table[num_blocks:]
 
     def _hashes(self, seq: Sequence, count: int) -> list[bytes]:
         size = self._pool.block_size

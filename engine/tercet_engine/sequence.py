@@ -61,6 +61,11 @@ class Sequence:
         return len(self.tokens) - self.num_prompt_tokens
 
     @property
+    def num_tokens_left(self) -> int:
+        """Tokens that may still be drawn."""
+        return self.num_prompt_tokens + self.max_tokens - len(self.tokens)
+
+    @property
     def has_penalties(self) -> bool:
         """Whether what was generated changes how the next token is drawn."""
         return bool(self.params.presence_penalty or self.params.frequency_penalty)
@@ -81,5 +86,5 @@ class Sequence:
             self.generated_counts[token] += 1
         if token in self.end_tokens and self.num_generated_tokens > self.params.min_tokens:
             self.finish_reason = FinishReason.STOP
-        elif self.num_generated_tokens == self.max_tokens:
+        elif not self.num_tokens_left:
             self.finish_reason = FinishReason.LENGTH

@@ -19,6 +19,9 @@ _GRADE_OF_LENGTH: Final = (0, 0, 0, 1, 2, 2, 3, 3, 3, 3, 4)
 """Matches of 2, 3, 4 to 5, 6 to 9, and 10 tokens or more are trusted apart."""
 _FIRST_TRUST: Final = (0.25, 0.4, 0.55, 0.7, 0.85)
 _LEARNING_RATE: Final = 0.125
+_MAX_WORTH: Final = 0.85
+"""Where a token in a larger batch costs more than this share of one in the batch as it is, guesses
+are not even looked for: many streams keep the processor busy by themselves."""
 
 
 class Gain:
@@ -32,6 +35,10 @@ class Gain:
     def __init__(self, num_useful: float, seconds: float) -> None:
         self._num_useful = num_useful
         self._seconds = seconds
+
+    def is_worth_trying(self, cost: float) -> bool:
+        """Whether guesses that cost so much could save more than looking for them takes."""
+        return cost * self._num_useful <= _MAX_WORTH * self._seconds
 
     def count(self, chances: Iterable[float], cost: float) -> int:
         """Take in guesses, each of which adds `cost` seconds, as long as each raises the yield."""

@@ -15,7 +15,7 @@ from tercet_engine.completion import (
     TokenLogprobs,
 )
 from tercet_engine.completion_stream import CompletionStream
-from tercet_engine.config import BLOCK_SIZE, EngineConfig, Head, KvType
+from tercet_engine.config import BLOCK_SIZE, EngineConfig, Head, KvType, Speculation
 from tercet_engine.errors import (
     CheckpointError,
     EngineDead,
@@ -110,6 +110,7 @@ __all__ = [
     "SamplingParams",
     "SelfTestFailed",
     "Silent",
+    "Speculation",
     "TemplateError",
     "TokenLogprobs",
     "Tokenizer",

@@ -1,5 +1,6 @@
 """From chunks to the flat arrays that the model reads: all that C++ ever learns of a sequence."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -51,7 +52,8 @@ class Batch:
     """One step's tokens.
 
     Attributes:
-        token_ids: int32 [num_tokens], the chunks' tokens one after the other.
+        token_ids: int32 [num_tokens], the chunks' tokens one after the other, each chunk's guesses
+            after its tokens.
         chunk_starts: int32 [num_chunks + 1], where each chunk begins in `token_ids`.
         positions: int32 [num_chunks], the position of each chunk's first token.
         block_tables: int32 [num_chunks, max_blocks], the rest of a shorter row is 0.
@@ -75,15 +77,20 @@ def make_batch(chunks: Sequence[Chunk]) -> Batch:
     for chunk in chunks:
         first = chunk.seq.num_computed_tokens
         tokens += chunk.seq.tokens[first : first + chunk.num_tokens]
+        tokens += chunk.draft
         starts.append(len(tokens))
-    last = [index for index, chunk in enumerate(chunks) if chunk.is_last]
+    rows = [
+        (chunk, end - len(chunk.draft) - 1 + num_guesses, num_guesses)
+        for chunk, end in zip(chunks, starts[1:], strict=True)
+        for num_guesses in range(chunk.num_outputs)
+    ]
     return Batch(
         token_ids=_int32(tokens),
         chunk_starts=_int32(starts),
         positions=_int32([chunk.seq.num_computed_tokens for chunk in chunks]),
         block_tables=_block_tables(chunks),
-        outputs=_int32([starts[index + 1] - 1 for index in last]),
-        sampling=_sampling([chunks[index] for index in last]),
+        outputs=_int32([place for _, place, _ in rows]),
+        sampling=_sampling([(chunk, num_guesses) for chunk, _, num_guesses in rows]),
     )
 
 
@@ -95,13 +102,17 @@ def _block_tables(chunks: Sequence[Chunk]) -> Int32Array:
     return tables
 
 
-def _sampling(chunks: Sequence[Chunk]) -> SamplingBatch:
-    sequences = [chunk.seq for chunk in chunks]
+def _sampling(rows: Sequence[tuple[Chunk, int]]) -> SamplingBatch:
+    """How to draw after a chunk and so many of its guesses: as if these had been drawn."""
+    sequences = [chunk.seq for chunk, _ in rows]
     params = [seq.params for seq in sequences]
-    counts = [list(seq.generated_counts.items()) for seq in sequences]
+    counts = [list(_counts(chunk, num_guesses).items()) for chunk, num_guesses in rows]
     biases = [
-        [*p.logit_bias.items(), *((token, FORBIDDEN) for token in seq.forbidden_tokens)]
-        for p, seq in zip(params, sequences, strict=True)
+        [
+            *chunk.seq.params.logit_bias.items(),
+            *((token, FORBIDDEN) for token in chunk.seq.forbidden_tokens(num_guesses)),
+        ]
+        for chunk, num_guesses in rows
     ]
     return SamplingBatch(
         temperature=_float32([p.temperature for p in params]),
@@ -110,7 +121,7 @@ def _sampling(chunks: Sequence[Chunk]) -> SamplingBatch:
         min_p=_float32([p.min_p for p in params]),
         seed=np.array([p.seed for p in params], np.uint64),
         choice=_int32([seq.choice for seq in sequences]),
-        position=_int32([len(seq.tokens) for seq in sequences]),
+        position=_int32([len(chunk.seq.tokens) + num_guesses for chunk, num_guesses in rows]),
         repetition_penalty=np.ones(len(sequences), np.float32),
         seen_starts=np.zeros(len(sequences) + 1, np.int32),
         seen_tokens=np.empty(0, np.int32),
@@ -127,6 +138,13 @@ def _sampling(chunks: Sequence[Chunk]) -> SamplingBatch:
         targets=np.full(len(sequences), -1, np.int32),
         num_logprobs=np.full(len(sequences), -1, np.int32),
     )
+
+
+def _counts(chunk: Chunk, num_guesses: int) -> Counter[int]:
+    counts = chunk.seq.generated_counts
+    if num_guesses and chunk.seq.has_penalties:
+        return counts + Counter(chunk.draft[:num_guesses])
+    return counts
 
 
 def _starts(rows: Sequence[Sequence[object]]) -> Int32Array:

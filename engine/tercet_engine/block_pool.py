@@ -20,8 +20,9 @@ class BlockPool:
     """A fixed set of reference-counted blocks.
 
     A block whose count falls to zero joins the end of the free list but keeps its content, so a
-    later prompt with the same prefix can take it back. Taking from the front of the list is
-    therefore both allocation and least-recently-used eviction.
+    later prompt with the same prefix can take it back; one that nobody could find again joins the
+    front. Taking from the front of the list is therefore both allocation and least-recently-used
+    eviction.
     """
 
     def __init__(self, num_blocks: int, block_size: int) -> None:
@@ -62,7 +63,7 @@ class BlockPool:
             self._ref_counts[block] += 1
 
     def allocate(self, count: int) -> list[int]:
-        """Take the `count` free blocks that were released longest ago, and forget their content."""
+        """Take free blocks, those released longest ago first, and forget their content."""
         assert count <= len(self._free), "the scheduler checks before it allocates"
         blocks = [self._free.popitem(last=False)[0] for _ in range(count)]
         for block in blocks:
@@ -83,6 +84,8 @@ class BlockPool:
             self._ref_counts[block] -= 1
             if self._ref_counts[block] == 0:
                 self._free[block] = None
+                if self._hashes[block] is None:  # there is nothing to be found in it
+                    self._free.move_to_end(block, last=False)
 
     def check_invariants(self, held: Iterable[Sequence[int]]) -> None:
         """Raise unless reference counts, the free list and the index all agree with `held`."""

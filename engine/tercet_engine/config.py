@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from tercet_engine.errors import InvalidConfig
+from tercet_engine.speculation import MAX_DRAFT
 
 BLOCK_SIZE: Final = 16
 """Tokens per block of the KV cache, the unit in which attention is summed; fixed by the kernels."""
 
 Head = Literal["int8", "bf16"]
 KvType = Literal["bf16", "f32"]
+Speculation = Literal["auto", "off"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,10 @@ class EngineConfig:
             were computed, at twice the memory.
         touch_kv_cache: take the KV cache's memory at start, so that it does not grow in use.
         prefix_cache: whether the blocks of finished prompts are kept for later ones.
+        max_step_ms: how long a step that carries streams should take at most, in milliseconds:
+            prompts are cut accordingly, so that streams keep their pace; 0: any time.
+        speculation: "auto": guess tokens and compute them beside the next one where that is
+            faster; "off": never. Changes no token.
         block_size: tokens per block; anything but `BLOCK_SIZE` is for tests.
     """
 
@@ -49,6 +55,8 @@ class EngineConfig:
     kv_type: KvType = "bf16"
     touch_kv_cache: bool = True
     prefix_cache: bool = True
+    max_step_ms: int = 200
+    speculation: Speculation = "auto"
     block_size: int = BLOCK_SIZE
 
     def __post_init__(self) -> None:
@@ -59,6 +67,8 @@ class EngineConfig:
         _check_range("max_waiting_tokens", self.max_waiting_tokens, 0, 1 << 30)
         _check_range("kv_cache_bytes", self.kv_cache_bytes, 1, 1 << 50)
         _check_range("num_threads", self.num_threads, 1, 1024)
+        _check_range("max_step_ms", self.max_step_ms, 0, 600_000)
+        _check_choice("speculation", self.speculation, get_args(Speculation))
         _check_choice("head", self.head, get_args(Head))
         _check_choice("kv_type", self.kv_type, get_args(KvType))
         if self.max_sequences > self.max_batch_tokens:  # else a stream could starve in a step
@@ -67,6 +77,13 @@ class EngineConfig:
                 f"every stream can advance in every step; got {self.max_sequences}"
             )
             raise InvalidConfig(message)
+
+    @property
+    def max_batch_outputs(self) -> int:
+        """Tokens drawn in one step at most: one for each sequence, or for each guess of a few."""
+        if self.speculation == "off":
+            return self.max_sequences
+        return min(self.max_batch_tokens, max(self.max_sequences, 1 + MAX_DRAFT))
 
 
 def _check_range(name: str, value: int | None, low: int, high: int) -> None:

@@ -1,14 +1,14 @@
 """The central loop, one step at a time. No threads, no text: same calls, same tokens."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol
 
 from tercet_engine.batch import Batch, make_batch
 from tercet_engine.block_pool import BlockPool
 from tercet_engine.completion import FinishReason
 from tercet_engine.config import EngineConfig
-from tercet_engine.scheduler import Scheduler
+from tercet_engine.scheduler import Advance, Scheduler
 from tercet_engine.sequence import Sequence as TokenSequence
 from tercet_engine.stats import Counters, EngineStats
 
@@ -27,8 +27,7 @@ class Runner(Protocol):
         """Give back threads and memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class TokenOutput:
+class TokenOutput(NamedTuple):
     """One token of one sequence, as a step leaves it."""
 
     sequence_id: int
@@ -38,16 +37,30 @@ class TokenOutput:
 
 
 class EngineCore:
-    """Takes sequences in and advances them together, one batch per step."""
+    """Takes sequences in and advances them together, one batch per step.
 
-    def __init__(self, runner: Runner, config: EngineConfig) -> None:
+    Args:
+        runner: the model.
+        config: the engine's bounds.
+        clock: seconds. How long steps take decides what goes into the next ones, and no token.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        config: EngineConfig,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self._runner = runner
+        self._clock = clock
         self._pool = BlockPool(runner.num_blocks, config.block_size)
         self._scheduler = Scheduler(
             self._pool,
             max_batch_tokens=config.max_batch_tokens,
             max_sequences=config.max_sequences,
             prefix_cache=config.prefix_cache,
+            max_outputs=0 if config.speculation == "off" else config.max_batch_outputs,
+            max_step_seconds=config.max_step_ms / 1000,
         )
         self._counters = Counters()
 
@@ -73,9 +86,17 @@ class EngineCore:
         chunks = self._scheduler.schedule()
         if not chunks:
             return []
-        tokens = self._runner.run(make_batch(chunks))
-        self._count(len(tokens), sum(chunk.num_tokens for chunk in chunks))
-        return [self._output(seq) for seq in self._scheduler.update(chunks, tokens)]
+        batch = make_batch(chunks)
+        start = self._clock()
+        tokens = self._runner.run(batch)
+        self._scheduler.observe(self._clock() - start)
+        self._counters.num_steps += 1
+        self._counters.num_computed_tokens += self._scheduler.num_tokens_in_step
+        advances = self._scheduler.update(chunks, tokens)
+        outputs: list[TokenOutput] = []
+        for advance in advances:
+            outputs += self._outputs(advance)
+        return outputs
 
     def stats(self) -> EngineStats:
         """Look at the engine; safe from any thread."""
@@ -93,6 +114,8 @@ class EngineCore:
             num_finished=counters.num_finished,
             num_aborted=counters.num_aborted,
             num_preemptions=self._scheduler.num_preemptions,
+            num_drafted_tokens=self._scheduler.num_drafted_tokens,
+            num_accepted_tokens=self._scheduler.num_accepted_tokens,
             num_refused=0,
         )
 
@@ -104,15 +127,17 @@ class EngineCore:
         """Give back the runner's threads and memory."""
         self._runner.close()
 
-    def _count(self, num_drawn: int, num_computed: int) -> None:
-        self._counters.num_steps += 1
-        self._counters.num_generated_tokens += num_drawn
-        self._counters.num_computed_tokens += num_computed
-
-    def _output(self, seq: TokenSequence) -> TokenOutput:
+    def _outputs(self, advance: Advance) -> list[TokenOutput]:
+        """The tokens that a sequence got, of which the last may be its end."""
+        seq, _, num_tokens = advance
         num_cached = seq.num_cached_tokens or 0
-        if seq.num_generated_tokens == 1:
+        self._counters.num_generated_tokens += num_tokens
+        if seq.num_generated_tokens == num_tokens:
             self._counters.num_cached_tokens += num_cached
         if seq.finish_reason:
             self._counters.num_finished += 1
-        return TokenOutput(seq.id, seq.tokens[-1], seq.finish_reason, num_cached)
+        last = TokenOutput(seq.id, seq.tokens[-1], seq.finish_reason, num_cached)
+        if num_tokens == 1:
+            return [last]
+        earlier = seq.tokens[-num_tokens:-1]
+        return [*(TokenOutput(seq.id, token, None, num_cached) for token in earlier), last]

@@ -6,33 +6,66 @@ catches up over several steps; a stream is always exactly one token behind.
 """
 
 from array import array
-from collections import deque
+from bisect import insort_left, insort_right
 from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence as List
+from heapq import merge
+from itertools import zip_longest
+from operator import attrgetter
+from typing import NamedTuple
 
 from tercet_engine.block_pool import BlockPool, hash_block
 from tercet_engine.completion import FinishReason
+from tercet_engine.pace import Load, StepBudget, StepTimes
 from tercet_engine.sequence import Sequence
+from tercet_engine.speculation import Drafter, Gain
+
+_turn = attrgetter("turn")
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """The next `num_tokens` uncomputed tokens of a sequence."""
+class Chunk(NamedTuple):
+    """The next `num_tokens` uncomputed tokens of a sequence, and guesses at those to follow."""
 
     seq: Sequence
     num_tokens: int
+    draft: tuple[int, ...] = ()
 
     @property
     def is_last(self) -> bool:
         """Whether the model's output after this chunk is the sequence's next token."""
         return self.num_tokens == self.seq.num_pending_tokens
 
+    @property
+    def num_outputs(self) -> int:
+        """Tokens to be drawn: the next one, and one after each guess."""
+        return 1 + len(self.draft) if self.is_last else 0
+
+
+class Advance(NamedTuple):
+    """A sequence has got its last `num_tokens` tokens, drawn in this and the following rows."""
+
+    seq: Sequence
+    first_row: int
+    num_tokens: int
+
 
 class Scheduler:
-    """Sequences wait in line, run in order of admission, and leave when they are finished.
+    """Sequences wait in line, run, and leave when they are finished.
 
-    When blocks run out the last admitted goes back to the head of the line and is computed anew
-    later: its tokens are kept, so nothing but time is lost.
+    The line is ordered by turns. A sequence's turn is the work done when it came, in tokens, plus
+    the work that it asks for: a short prompt overtakes a long one, but none overtakes a prompt
+    that has waited for as many tokens as it is longer. Prompts in progress keep their turn.
+
+    When blocks run out the last admitted goes back into the line and is computed anew later: its
+    tokens are kept, so nothing but time is lost. If it had begun to answer, it is first in line.
+
+    Args:
+        pool: the KV cache's blocks.
+        max_batch_tokens: tokens of one step at most.
+        max_sequences: sequences that run at the same time at most.
+        prefix_cache: whether computed blocks are found again by later prompts.
+        max_outputs: tokens drawn in one step at most, those after guesses included; 0: no guesses.
+        max_step_seconds: how long a step that carries streams should take at most; None: any time.
     """
 
     def __init__(
@@ -42,14 +75,24 @@ class Scheduler:
         max_batch_tokens: int,
         max_sequences: int,
         prefix_cache: bool = True,
+        max_outputs: int = 0,
+        max_step_seconds: float | None = None,
     ) -> None:
         self._pool = pool
         self._max_batch_tokens = max_batch_tokens
         self._max_sequences = max_sequences
         self._prefix_cache = prefix_cache
-        self._waiting: deque[Sequence] = deque()
+        self._max_outputs = max_outputs
+        self._max_step_seconds = max_step_seconds
+        self._waiting: list[Sequence] = []  # in order of turns
         self._running: list[Sequence] = []  # in order of admission
+        self._load = Load()  # of the step that was scheduled last
+        self._prompt_times = StepTimes()
+        self._stream_times = StepTimes()
+        self._num_scheduled = 0
         self.num_preemptions = 0
+        self.num_drafted_tokens = 0
+        self.num_accepted_tokens = 0
 
     @property
     def num_running(self) -> int:
@@ -61,9 +104,15 @@ class Scheduler:
         """Sequences in line, preempted ones among them."""
         return len(self._waiting)
 
+    @property
+    def num_tokens_in_step(self) -> int:
+        """Tokens of the step that was scheduled last, guesses included."""
+        return self._load.num_tokens
+
     def add(self, seq: Sequence) -> None:
-        """Put a sequence at the end of the line. All its tokens must fit the pool."""
-        self._waiting.append(seq)
+        """Put a sequence into the line. All its tokens must fit the pool."""
+        seq.turn = self._num_scheduled + len(seq.tokens)
+        insort_right(self._waiting, seq, key=_turn)
 
     def abort(self, seq: Sequence) -> bool:
         """Forget a sequence and free its blocks. Returns whether it was here at all."""
@@ -78,45 +127,39 @@ class Scheduler:
 
     def schedule(self) -> list[Chunk]:
         """Choose the next batch. Empty only when there is nothing left to do."""
-        batch: list[Chunk] = []
-        budget = self._max_batch_tokens
-
-        # In order of admission, every stream advances by one token before a prompt still being
-        # computed (only the last admitted can be one) takes what is left of the budget.
-        while budget and len(batch) < len(self._running):
-            seq = self._running[len(batch)]
-            if self._make_room(seq):
-                num_tokens = min(seq.num_pending_tokens, budget)
-                batch.append(Chunk(seq, num_tokens))
-                budget -= num_tokens
-
-        # Whoever was preempted just now is first in line and, short of a block, stays there.
-        while budget and self._waiting and self._admit(self._waiting[0]):
-            seq = self._waiting.popleft()
-            num_tokens = min(seq.num_pending_tokens, budget)
-            batch.append(Chunk(seq, num_tokens))
-            budget -= num_tokens
+        batch = self._streams()
+        batch += self._prompts(self._budget(num_streams=len(batch)))
+        batch = self._with_drafts(batch)
+        self._num_scheduled += self._load.num_tokens
         return batch
 
-    def update(self, batch: Iterable[Chunk], next_tokens: Iterable[int]) -> list[Sequence]:
-        """Record one computed step; return the sequences that got a token, in the batch's order.
+    def update(self, batch: Iterable[Chunk], next_tokens: List[int]) -> list[Advance]:
+        """Record one computed step; return who got tokens, in the batch's order.
 
         Args:
             batch: what `schedule` returned.
-            next_tokens: one for each chunk that `is_last`, in order.
+            next_tokens: one for each output of each chunk, in order.
         """
-        drawn = iter(next_tokens)
-        advanced = []
+        advances = []
+        row = 0
         for chunk in batch:
-            seq, is_last = chunk.seq, chunk.is_last
-            self._advance(seq, chunk.num_tokens)
-            if is_last:
-                seq.append(next(drawn))
-                advanced.append(seq)
-        for seq in advanced:
+            seq, num_computed, draft = chunk
+            if num_outputs := chunk.num_outputs:
+                num_accepted = self._append(seq, next_tokens[row : row + num_outputs], draft)
+                advances.append(Advance(seq, row, 1 + num_accepted))
+                num_computed += num_accepted
+                row += num_outputs
+            self._advance(seq, num_computed)
+            if draft:
+                self._release_spare_blocks(seq)
             if seq.finish_reason:
                 self._stop(seq)
-        return advanced
+        return advances
+
+    def observe(self, seconds: float) -> None:
+        """Learn how long the step took that was scheduled last."""
+        is_prompt = self._load.num_tokens > self._load.num_outputs
+        (self._prompt_times if is_prompt else self._stream_times).observe(self._load, seconds)
 
     def check_invariants(self) -> None:
         """Raise unless every block is either free or held by a running sequence."""
@@ -124,7 +167,101 @@ class Scheduler:
         for seq in self._waiting:
             assert not seq.block_table, "a waiting sequence holds blocks"
             assert not seq.num_computed_tokens, "a waiting sequence claims computed tokens"
+        for seq in self._running:
+            num_blocks = self._pool.num_blocks_for(len(seq.tokens))
+            assert len(seq.block_table) in {num_blocks - 1, num_blocks}, "blocks without tokens"
         assert len(self._running) <= self._max_sequences, "too many sequences run"
+        turns = list(map(_turn, self._waiting))
+        assert turns == sorted(turns), "the line is out of order"
+
+    def _streams(self) -> list[Chunk]:
+        """In order of admission, every sequence that wants one token only gets it."""
+        batch = []
+        num_keys = 0
+        for seq in tuple(self._running):
+            # Whoever is preempted on the way was admitted last: it is later in this loop.
+            if seq.num_pending_tokens == 1 and seq.block_table and self._make_room(seq):
+                batch.append(Chunk(seq, 1))
+                num_keys += len(seq.tokens)
+        self._load = Load(len(batch), num_keys, len(batch))
+        return batch
+
+    def _budget(self, num_streams: int) -> StepBudget:
+        """All that a step can hold, or what keeps the streams' next tokens from coming late."""
+        times, seconds = self._prompt_times, None
+        if num_streams and self._max_step_seconds and times.is_measured:
+            seconds = self._max_step_seconds - times.seconds(self._load)
+        return StepBudget(self._max_batch_tokens - num_streams, seconds, times)
+
+    def _prompts(self, budget: StepBudget) -> list[Chunk]:
+        """Turn by turn, prompts in progress and prompts that can be admitted use up the budget."""
+        in_progress = [seq for seq in self._running if seq.num_pending_tokens > 1]
+        batch: list[Chunk] = []
+        is_full = False
+        for seq in merge(sorted(in_progress, key=_turn), tuple(self._waiting), key=_turn):
+            if not budget.has_room:
+                break
+            if not seq.block_table:
+                # Who is short of blocks lets nobody admitted after it have them.
+                is_full = is_full or not self._admit(seq)
+                if is_full:
+                    continue
+                self._waiting.remove(seq)
+            num_tokens = budget.take(seq.num_pending_tokens, seq.num_computed_tokens)
+            chunk = Chunk(seq, num_tokens)
+            batch.append(chunk)
+            self._load.add(num_tokens, seq.num_computed_tokens, chunk.num_outputs)
+        return batch
+
+    def _with_drafts(self, batch: list[Chunk]) -> list[Chunk]:
+        """Add guesses to streams as long as they promise more tokens per second than without."""
+        times, load = self._stream_times, self._load
+        num_rows = min(
+            self._max_outputs - load.num_outputs, self._max_batch_tokens - load.num_tokens
+        )
+        if num_rows <= 0 or not load.num_outputs or not times.is_measured:
+            return batch
+        gain = Gain(load.num_tokens, times.seconds(load))
+        if not gain.is_worth_trying(times.output_seconds(load.num_keys // load.num_tokens)):
+            return batch
+        for index, (seq, num_tokens, _) in enumerate(batch):
+            if num_tokens == 1 and seq.may_speculate:
+                limit = min(num_rows, seq.num_tokens_left - 1)
+                if limit > 0 and (draft := self._draft(seq, limit, gain)):
+                    batch[index] = Chunk(seq, 1, draft)
+                    load.add(len(draft), len(seq.tokens), len(draft))
+                    num_rows -= len(draft)
+        return batch
+
+    def _draft(self, seq: Sequence, limit: int, gain: Gain) -> tuple[int, ...]:
+        """Guess how a sequence goes on, as far as it pays, and find room for the guesses."""
+        seq.drafter = drafter = seq.drafter or Drafter(seq.tokens)
+        drafter.follow()
+        cost = self._stream_times.output_seconds(len(seq.tokens))
+        if not (num_guesses := gain.count(drafter.chances(limit), cost)):
+            return ()
+        # Room is taken from free blocks, never from another sequence.
+        num_wanted = self._pool.num_blocks_for(len(seq.tokens) + num_guesses)
+        num_new = min(num_wanted - len(seq.block_table), self._pool.num_free_blocks)
+        seq.block_table.extend(self._pool.allocate(num_new))
+        room = len(seq.block_table) * self._pool.block_size - len(seq.tokens)
+        num_guesses = min(num_guesses, room)
+        self.num_drafted_tokens += num_guesses
+        return drafter.draft(num_guesses)
+
+    def _append(self, seq: Sequence, drawn: List[int], draft: tuple[int, ...]) -> int:
+        """Append the tokens drawn up to the first that was not guessed; return how many were.
+
+        What was drawn after a wrong guess was drawn after another text.
+        """
+        num_accepted = 0
+        for token, guess in zip_longest(drawn, draft):
+            seq.append(token)
+            if token != guess or seq.finish_reason:
+                break
+            num_accepted += 1
+        self.num_accepted_tokens += num_accepted
+        return num_accepted
 
     def _admit(self, seq: Sequence) -> bool:
         """Give a sequence blocks for all its tokens, cached ones first, unless they are too few."""
@@ -145,22 +282,23 @@ class Scheduler:
         return True
 
     def _make_room(self, seq: Sequence) -> bool:
-        """See that a sequence has blocks for its tokens, preempting the last admitted if need be.
-
-        It had them when it was admitted and has grown by one token per step since, so that one
-        block at most is wanting.
-        """
-        if self._pool.num_blocks_for(len(seq.tokens)) == len(seq.block_table):
-            return True
-        while not self._pool.num_free_blocks:
+        """See that a stream has blocks for its tokens, preempting the last admitted if need be."""
+        while len(seq.tokens) > len(seq.block_table) * self._pool.block_size:
+            if self._pool.num_free_blocks:
+                seq.block_table.extend(self._pool.allocate(1))
+                continue
             victim = self._running[-1]
-            self._stop(victim)
-            self._waiting.appendleft(victim)
-            self.num_preemptions += 1
+            self._preempt(victim)
             if victim is seq:
                 return False
-        seq.block_table.extend(self._pool.allocate(1))
         return True
+
+    def _preempt(self, seq: Sequence) -> None:
+        self._stop(seq)
+        if seq.num_generated_tokens:
+            seq.turn = 0
+        insort_left(self._waiting, seq, key=_turn)
+        self.num_preemptions += 1
 
     def _stop(self, seq: Sequence) -> None:
         self._running.remove(seq)
@@ -169,13 +307,19 @@ class Scheduler:
         seq.num_computed_tokens = 0
 
     def _advance(self, seq: Sequence, num_tokens: int) -> None:
-        first = seq.num_computed_tokens // self._pool.block_size
+        first, num_beyond = divmod(seq.num_computed_tokens, self._pool.block_size)
         seq.num_computed_tokens += num_tokens
-        last = seq.num_computed_tokens // self._pool.block_size
-        if self._prefix_cache and first < last:
+        if num_beyond + num_tokens >= self._pool.block_size and self._prefix_cache:
+            last = seq.num_computed_tokens // self._pool.block_size
             hashes = self._hashes(seq, last)[first:]
             for block, block_hash in zip(seq.block_table[first:last], hashes, strict=True):
                 self._pool.publish(block, block_hash)
+
+    def _release_spare_blocks(self, seq: Sequence) -> None:
+        """Give back the blocks that only wrong guesses needed."""
+        num_blocks = self._pool.num_blocks_for(len(seq.tokens))
+        self._pool.release(seq.block_table[num_blocks:])
+        del seq.block_table[num_blocks:]
 
     def _hashes(self, seq: Sequence, count: int) -> list[bytes]:
         size = self._pool.block_size

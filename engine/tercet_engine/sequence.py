@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from tercet_engine.completion import FinishReason
 from tercet_engine.sampling_params import SamplingParams
+from tercet_engine.speculation import Drafter
 
 
 @dataclass(eq=False, slots=True)
@@ -20,6 +21,7 @@ class Sequence:
         max_tokens: tokens to generate at most.
         end_tokens: tokens which end the sequence once `params.min_tokens` are generated.
         choice: part of the random key.
+        may_speculate: False where a draw depends on more than the tokens before it.
     """
 
     id: int
@@ -28,6 +30,7 @@ class Sequence:
     max_tokens: int
     end_tokens: frozenset[int] = frozenset()
     choice: int = 0
+    may_speculate: bool = True
     num_prompt_tokens: int = field(init=False)
     num_computed_tokens: int = 0
     """Tokens whose keys and values are in the cache."""
@@ -38,6 +41,10 @@ class Sequence:
     """Of the full blocks, in order."""
     generated_counts: Counter[int] = field(default_factory=Counter)
     """How often each token was generated; kept only where a penalty needs it."""
+    drafter: Drafter | None = None
+    """Guesses what comes next, once tokens are generated."""
+    turn: int = 0
+    """The place in the waiting line; see `Scheduler`."""
     finish_reason: FinishReason | None = None
 
     def __post_init__(self) -> None:
@@ -54,14 +61,23 @@ class Sequence:
         return len(self.tokens) - self.num_prompt_tokens
 
     @property
+    def num_tokens_left(self) -> int:
+        """Tokens that may still be drawn."""
+        return self.num_prompt_tokens + self.max_tokens - len(self.tokens)
+
+    @property
     def has_penalties(self) -> bool:
         """Whether what was generated changes how the next token is drawn."""
         return bool(self.params.presence_penalty or self.params.frequency_penalty)
 
-    @property
-    def forbidden_tokens(self) -> Iterable[int]:
-        """Tokens that must not be drawn next: the end tokens while `min_tokens` is not reached."""
-        return self.end_tokens if self.num_generated_tokens < self.params.min_tokens else ()
+    def forbidden_tokens(self, num_ahead: int = 0) -> Iterable[int]:
+        """Tokens that must not be drawn: the end tokens while `min_tokens` is not reached.
+
+        Args:
+            num_ahead: how many tokens after the next one the draw is.
+        """
+        num_generated = self.num_generated_tokens + num_ahead
+        return self.end_tokens if num_generated < self.params.min_tokens else ()
 
     def append(self, token: int) -> None:
         """Add the token just drawn, and notice whether it ends the sequence."""
@@ -70,5 +86,5 @@ class Sequence:
             self.generated_counts[token] += 1
         if token in self.end_tokens and self.num_generated_tokens > self.params.min_tokens:
             self.finish_reason = FinishReason.STOP
-        elif self.num_generated_tokens == self.max_tokens:
+        elif not self.num_tokens_left:
             self.finish_reason = FinishReason.LENGTH

@@ -46,6 +46,8 @@ class EngineStats:
         num_finished: sequences that came to their end.
         num_aborted: sequences whose client left, or that a shutdown ended.
         num_preemptions: times a sequence gave its blocks to an older one.
+        num_drafted_tokens: tokens guessed and computed beside the one they follow.
+        num_accepted_tokens: those of them that were right.
         num_refused: requests refused because the waiting line was full.
     """
 
@@ -61,6 +63,8 @@ class EngineStats:
     num_finished: int
     num_aborted: int
     num_preemptions: int
+    num_drafted_tokens: int
+    num_accepted_tokens: int
     num_refused: int
 
 

@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from tercet_engine import EngineConfig, Head, KvType
+from tercet_engine import EngineConfig, Head, KvType, Speculation
 from tercet_server.words import path_of, sentence_of
 
 
@@ -106,6 +106,9 @@ class Settings(BaseSettings):
     kv_cache_bytes: Annotated[ByteSize, Field(ge=1, le=2**50)] | None = None
     """Memory for keys and values; None: chosen by what is free."""
     prefix_cache: bool = True
+    max_step_ms: Annotated[int, Field(ge=0, le=600_000)] = 200
+    """How long a step that carries streams should take at most; 0: any time."""
+    speculation: Speculation = "auto"
 
     def engine_config(self) -> EngineConfig:
         """The engine's part of the settings.
@@ -125,6 +128,8 @@ class Settings(BaseSettings):
             head=self.head,
             kv_type=self.kv_type,
             prefix_cache=self.prefix_cache,
+            max_step_ms=self.max_step_ms,
+            speculation=self.speculation,
         )
 
     @model_validator(mode="after")

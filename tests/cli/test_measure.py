@@ -35,7 +35,12 @@ def subject_of(runner: TimedRunner, max_sequences: int = 1) -> Subject:
         name="timed",
         runner=runner,
         config=EngineConfig(
-            max_context=1024, max_sequences=max_sequences, max_batch_tokens=64, prefix_cache=False
+            max_context=1024,
+            max_sequences=max_sequences,
+            max_batch_tokens=64,
+            prefix_cache=False,
+            max_step_ms=0,
+            speculation="off",
         ),
         vocab_size=100,
         max_context=1024,

@@ -87,6 +87,8 @@ SAMPLES = {
     "kv_cache_bytes": ("1MiB", 1 << 20),
     "batch_tokens": ("100", 100),
     "max_sequences": ("3", 3),
+    "max_step_ms": ("90", 90),
+    "speculation": ("off", "off"),
     "host": ("0.0.0.0", "0.0.0.0"),
     "port": ("0", 0),
     "keep_alive_seconds": ("5", 5),

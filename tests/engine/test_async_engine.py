@@ -1,5 +1,6 @@
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -105,6 +106,31 @@ async def test_the_same_request_gives_the_same_text_alone_and_among_others(
     texts = await asyncio.gather(*map(read, streams))
 
     assert "".join(delta.text for delta in texts[-1]) == alone
+
+
+async def test_a_stop_string_ends_a_text_that_comes_several_tokens_at_a_time(
+    toy_engines: Engines,
+) -> None:
+    """A text of one letter is guessed right, and a step of 5 ms makes guesses worth their while."""
+    engine = toy_engines(letters="e", end_every=0, before_step=lambda: time.sleep(0.005))
+    asked = [request("ee", max_tokens=200, stop=("e" * length,)) for length in (30, 45)]
+    texts = [await text_of(engine, one) for one in asked]
+
+    assert texts == ["", ""]
+    await engine.check_invariants()
+    assert engine.stats().num_running == 0
+
+
+async def test_all_tokens_of_a_text_arrive_that_comes_several_at_a_time(
+    toy_engines: Engines,
+) -> None:
+    engine = toy_engines(letters="e", end_every=0, before_step=lambda: time.sleep(0.005))
+    (stream,) = engine.submit([request("ee", max_tokens=101)])
+    deltas = await read(stream)
+
+    assert "".join(delta.text for delta in deltas) == "e" * 101
+    assert deltas[-1].finish_reason is FinishReason.LENGTH
+    assert stream.num_generated_tokens == 101
 
 
 async def test_choices_of_one_request_differ(toy_engine: AsyncEngine) -> None:

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 
 from tercet_engine.batch import FORBIDDEN, make_batch
@@ -72,3 +74,35 @@ def test_arrays_have_the_types_that_the_model_reads() -> None:
     assert {array.dtype for array in ints} == {np.dtype(np.int32)}
     assert batch.sampling.temperature.dtype == batch.sampling.biases.dtype == np.float32
     assert batch.sampling.seed.dtype == np.uint64
+
+
+def test_guesses_follow_their_chunks_and_one_token_is_drawn_after_each() -> None:
+    stream = sequence([1, 2, 3], [4, 5], num_computed=2)
+    other = sequence([6, 7], [2])
+    batch = make_batch([Chunk(stream, 1, (20, 21)), Chunk(other, 2)])
+
+    assert batch.token_ids.tolist() == [3, 20, 21, 6, 7]
+    assert batch.chunk_starts.tolist() == [0, 3, 5]
+    assert batch.outputs.tolist() == [0, 1, 2, 4]
+    assert batch.sampling.position.tolist() == [3, 4, 5, 2]
+
+
+def test_after_a_guess_penalties_count_it_as_generated() -> None:
+    seq = sequence([5], [0], num_computed=1, frequency_penalty=0.5)
+    seq.append(6)
+    sampling = make_batch([Chunk(seq, 1, (6, 7))]).sampling
+    starts = sampling.count_starts.tolist()
+    rows = [
+        dict(zip(sampling.count_tokens[a:b].tolist(), sampling.counts[a:b].tolist(), strict=True))
+        for a, b in itertools.pairwise(starts)
+    ]
+
+    assert rows == [{6: 1}, {6: 2}, {6: 2, 7: 1}]
+    assert seq.generated_counts == {6: 1}
+
+
+def test_after_enough_guesses_end_tokens_are_no_longer_forbidden() -> None:
+    seq = sequence([1, 2], [0], num_computed=1, min_tokens=2)
+    sampling = make_batch([Chunk(seq, 1, (20, 21))]).sampling
+
+    assert sampling.bias_starts.tolist() == [0, 2, 4, 4]

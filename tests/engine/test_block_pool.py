@@ -10,21 +10,35 @@ def test_blocks_are_taken_in_order_and_counted() -> None:
     assert pool.num_free_blocks == 1
 
 
+def published(pool: BlockPool, count: int) -> list[int]:
+    blocks = pool.allocate(count)
+    for block in blocks:
+        pool.publish(block, bytes([block]))
+    return blocks
+
+
 def test_released_blocks_are_taken_again_tails_first() -> None:
     pool = BlockPool(num_blocks=3, block_size=2)
-    blocks = pool.allocate(3)
-    pool.release(blocks)
+    pool.release(published(pool, 3))
 
     assert pool.allocate(3) == [2, 1, 0]
 
 
 def test_the_block_released_longest_ago_is_taken_first() -> None:
     pool = BlockPool(num_blocks=3, block_size=2)
-    blocks = pool.allocate(3)
+    blocks = published(pool, 3)
     pool.release(blocks[1:2])
     pool.release(blocks[0:1])
 
     assert pool.allocate(2) == [1, 0]
+
+
+def test_a_block_that_nobody_could_find_again_is_taken_before_all_that_hold_something() -> None:
+    pool = BlockPool(num_blocks=3, block_size=2)
+    pool.release(published(pool, 2))
+    pool.release(pool.allocate(1))  # block 2, never published
+
+    assert pool.allocate(3) == [2, 1, 0]
 
 
 def test_a_published_block_is_found_while_held_and_after_release() -> None:

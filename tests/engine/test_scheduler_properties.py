@@ -5,6 +5,7 @@ any wrong table, chunk, or cached block changes the text. Pools are tiny, to for
 """
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -14,7 +15,7 @@ from tercet_engine.config import EngineConfig
 from tercet_engine.core import EngineCore
 from tercet_engine.sampling_params import SamplingParams
 from tercet_engine.sequence import Sequence
-from tests.oracle.toy_runner import ToyRunner, toy_completion
+from tests.oracle.toy_runner import ToyRunner, as_token, toy_completion
 
 MAX_TOKENS_IN_ALL = 40
 
@@ -25,6 +26,21 @@ class Outcome:
     num_preemptions: int = 0
     num_cached_tokens: int = 0
     num_aborted: int = 0
+    num_drafted_tokens: int = 0
+    num_accepted_tokens: int = 0
+
+
+class RandomClock:
+    """Seconds that pass at random between two looks, up to some hundred milliseconds at most."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = random.Random(rng.random())
+        self._now = 0.0
+        self._longest = rng.choice([1e-6, 0.01, 0.3])
+
+    def __call__(self) -> float:
+        self._now += self._rng.random() * self._longest
+        return self._now
 
 
 def random_config(rng: random.Random, block_size: int) -> EngineConfig:
@@ -33,6 +49,8 @@ def random_config(rng: random.Random, block_size: int) -> EngineConfig:
         max_batch_tokens=max(max_sequences, rng.choice([1, 3, 8, 16, 64])),
         max_sequences=max_sequences,
         prefix_cache=rng.random() < 0.8,
+        max_step_ms=rng.choice([0, 1, 50, 200]),
+        speculation=rng.choice(["auto", "auto", "off"]),
         block_size=block_size,
     )
 
@@ -53,11 +71,17 @@ def random_sequences(rng: random.Random) -> list[Sequence]:
     return sequences
 
 
-def serve(rng: random.Random) -> Outcome:
+def as_repetitive_token(number: int) -> int:
+    """Mostly 0 and seldom 1 or 7, so that guesses are often right."""
+    return {0: 7, 1: 1, 2: 1}.get(number % 16, 0)
+
+
+def serve(rng: random.Random, to_token: Callable[[int], int]) -> Outcome:
     """Serve random sequences that come and go at random, checking the books after every step."""
     block_size = rng.choice([1, 2, 4, 8])
     num_blocks = -(-rng.choice([MAX_TOKENS_IN_ALL, 48, 80, 160]) // block_size)
-    core = EngineCore(ToyRunner(num_blocks, block_size), random_config(rng, block_size))
+    runner = ToyRunner(num_blocks, block_size, to_token)
+    core = EngineCore(runner, random_config(rng, block_size), RandomClock(rng))
     coming, here, outcome = random_sequences(rng), {}, Outcome()
     while coming or here:
         while coming and rng.random() < 0.5:
@@ -79,29 +103,36 @@ def serve(rng: random.Random) -> Outcome:
     assert stats.num_free_blocks == num_blocks
     outcome.num_preemptions = stats.num_preemptions
     outcome.num_cached_tokens = stats.num_cached_tokens
+    outcome.num_drafted_tokens = stats.num_drafted_tokens
+    outcome.num_accepted_tokens = stats.num_accepted_tokens
     return outcome
 
 
-def alone(seq: Sequence) -> list[int]:
+def alone(seq: Sequence, to_token: Callable[[int], int]) -> list[int]:
     return toy_completion(
         seq.tokens[: seq.num_prompt_tokens],
         seq.max_tokens,
         end_tokens=seq.end_tokens,
         seed=seq.params.seed,
         choice=seq.choice,
+        to_token=to_token,
     )
 
 
 def check(seeds: range) -> Outcome:
     total = Outcome()
     for seed in seeds:
-        outcome = serve(random.Random(seed))
+        to_token = as_token if seed % 2 else as_repetitive_token
+        outcome = serve(random.Random(seed), to_token)
         for seq in outcome.finished:
-            assert seq.tokens[seq.num_prompt_tokens :] == alone(seq), f"seed {seed}, id {seq.id}"
+            generated = seq.tokens[seq.num_prompt_tokens :]
+            assert generated == alone(seq, to_token), f"seed {seed}, id {seq.id}"
         total.finished += outcome.finished
         total.num_preemptions += outcome.num_preemptions
         total.num_cached_tokens += outcome.num_cached_tokens
         total.num_aborted += outcome.num_aborted
+        total.num_drafted_tokens += outcome.num_drafted_tokens
+        total.num_accepted_tokens += outcome.num_accepted_tokens
     return total
 
 
@@ -113,6 +144,8 @@ def test_a_sequence_gets_the_tokens_it_gets_alone() -> None:
     assert total.num_preemptions > 50
     assert total.num_cached_tokens > 500
     assert total.num_aborted > 20
+    assert total.num_drafted_tokens > 300
+    assert total.num_accepted_tokens > 100
 
 
 @pytest.mark.slow

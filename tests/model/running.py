@@ -1,12 +1,14 @@
 """Serving sequences with the real model, without threads or streams."""
 
 import os
+import time
+from collections.abc import Callable
 from collections.abc import Sequence as List
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tercet_engine.checkpoint import Checkpoint
-from tercet_engine.config import EngineConfig
+from tercet_engine.config import EngineConfig, Speculation
 from tercet_engine.core import EngineCore
 from tercet_engine.model_loader import LoadedModel, load_model
 from tercet_engine.model_runner import ModelRunner
@@ -46,14 +48,19 @@ def core_for(
     chunk: int = 512,
     max_sequences: int = 8,
     prefix_cache: bool = True,
+    speculation: Speculation = "off",
+    max_step_ms: int = 0,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> EngineCore:
     """A core with a KV cache of its own over a model that others may use before and after."""
     config = EngineConfig(
         max_batch_tokens=max(chunk, max_sequences),
         max_sequences=max_sequences,
         prefix_cache=prefix_cache,
+        speculation=speculation,
+        max_step_ms=max_step_ms,
     )
-    return EngineCore(ModelRunner(model.runner.model, num_blocks), config)
+    return EngineCore(ModelRunner(model.runner.model, num_blocks), config, clock)
 
 
 def answer(core: EngineCore, asked: Asked) -> list[int]:

@@ -1,13 +1,14 @@
 """One answer: what a request gets depends on the model, its prompt, its parameters and its seed.
 
 Not on who shares the batch, in which chunks a prompt is computed, whether its beginning was cached,
-whether it was preempted, how many threads compute, or which kernels. So every answer here is
-compared, token by token, with the one that the same request gets alone, cold, on one thread, with
-the reference kernels.
+whether it was preempted, whether it was guessed how it goes on, how long steps take, how many
+threads compute, or which kernels. So every answer here is compared, token by token, with the one
+that the same request gets alone, cold, on one thread, with the reference kernels.
 """
 
 import itertools
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,12 @@ def random_params(rng: random.Random, max_tokens: int) -> SamplingParams:
     )
 
 
+def uneven_clock(seed: int) -> Callable[[], float]:
+    """A clock by which every step takes another time, whatever is in it."""
+    rng, seconds = random.Random(seed), itertools.count()
+    return lambda: next(seconds) * 0.05 + rng.random() * 0.05
+
+
 def random_requests(rng: random.Random) -> list[Asked]:
     """Prompts of all lengths; some begin alike, some are choices of one request."""
     beginnings = [[rng.randrange(VOCAB_SIZE) for _ in range(rng.randint(1, 90))] for _ in range(2)]
@@ -104,7 +111,7 @@ def check_mixes(
     seeds: range, models: dict[tuple[str, int], LoadedModel], plain: LoadedModel
 ) -> dict[str, int]:
     """Serve one random mix per seed, under random settings; count what happened."""
-    happened = {"answers": 0, "preemptions": 0, "cached": 0, "aborted": 0}
+    happened = dict.fromkeys(("answers", "preemptions", "cached", "aborted", "guessed"), 0)
     for seed in seeds:
         rng = random.Random(seed)
         asked = random_requests(rng)
@@ -113,6 +120,9 @@ def check_mixes(
             "chunk": rng.choice([1, 2, 7, 16, 33, 512]),
             "max_sequences": rng.choice([1, 4, 8]),
             "prefix_cache": rng.random() < 0.8,
+            "speculation": rng.choice(["auto", "off"]),
+            "max_step_ms": rng.choice([0, 20, 200]),
+            "clock": uneven_clock(rng.randrange(100)),
         }
         kernels, threads = rng.choice(KERNELS), rng.choice(THREADS)
         core = core_for(models[kernels, threads], **settings)
@@ -124,6 +134,7 @@ def check_mixes(
         happened["preemptions"] += stats.num_preemptions
         happened["cached"] += stats.num_cached_tokens
         happened["aborted"] += stats.num_aborted
+        happened["guessed"] += stats.num_accepted_tokens
     return happened
 
 
@@ -137,6 +148,7 @@ def test_every_answer_in_a_mix_is_the_one_given_alone(
     assert happened["preemptions"] > 5
     assert happened["cached"] > 500
     assert happened["aborted"] > 5
+    assert happened["guessed"] > 20
 
 
 @pytest.mark.slow
@@ -189,6 +201,40 @@ def test_preemption_changes_nothing(
 
     assert core.stats().num_preemptions > 0
     assert served == [answer(core_for(plain), one) for one in asked]
+
+
+@pytest.mark.parametrize("temperature", [0, 0.6])
+@pytest.mark.parametrize("penalty", [0, -1.5])
+def test_guessing_changes_nothing(
+    models: dict[tuple[str, int], LoadedModel],
+    plain: LoadedModel,
+    temperature: float,
+    penalty: float,
+) -> None:
+    """A bias keeps the text to a few tokens, so that many guesses are right and many are wrong."""
+    few = dict.fromkeys(range(40, 40 + (3 if temperature else 1)), 30.0)
+    asked = [
+        Asked(
+            (*range(30 + number), *range(12)),
+            80,
+            SamplingParams(
+                temperature=temperature,
+                seed=number,
+                logit_bias=few if number % 2 else {},
+                presence_penalty=penalty if number > 2 else 0,
+                min_tokens=40 if number == 1 else 0,
+            ),
+            end_tokens=frozenset({41} if number < 3 else ()),
+        )
+        for number in range(5)
+    ]
+    core = core_for(models[KERNELS[0], 2], speculation="auto", clock=uneven_clock(1))
+    served = answers(core, asked)
+    stats = core.stats()
+
+    assert served == [answer(core_for(plain), one) for one in asked]
+    assert stats.num_accepted_tokens > 20
+    assert stats.num_drafted_tokens > stats.num_accepted_tokens
 
 
 def test_other_seeds_and_choices_give_other_answers(plain: LoadedModel) -> None:

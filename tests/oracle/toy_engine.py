@@ -35,10 +35,11 @@ class LetterTokens:
     Args:
         tokenizer: knows the letters' tokens.
         end_every: one draw in so many ends the turn; 0: none does.
+        letters: what is drawn from.
     """
 
-    def __init__(self, tokenizer: Tokenizer, end_every: int) -> None:
-        self._tokens = tokenizer.encode(LETTERS + "   ", add_special_tokens=False)
+    def __init__(self, tokenizer: Tokenizer, end_every: int, letters: str) -> None:
+        self._tokens = tokenizer.encode(letters, add_special_tokens=False)
         self._end_every = end_every
 
     def __call__(self, number: int) -> int:
@@ -53,14 +54,14 @@ def make_toy_engine(
     num_blocks: int = 256,
     max_context: int = 512,
     end_every: int = 40,
+    letters: str = LETTERS + "   ",
     before_step=lambda: None,
 ) -> AsyncEngine:
     """Start a toy engine; whoever calls this must close it."""
     config = config or EngineConfig(max_batch_tokens=64, max_sequences=8, max_waiting_requests=16)
     tokenizer = byte_tokenizer()
-    runner = ToyRunner(
-        num_blocks, config.block_size, LetterTokens(tokenizer, end_every), before_step
-    )
+    to_token = LetterTokens(tokenizer, end_every, letters)
+    runner = ToyRunner(num_blocks, config.block_size, to_token, before_step)
     info = EngineInfo(
         model_id="toy",
         created=1_700_000_000,

@@ -171,6 +171,8 @@ def bench(
         kv_type=kv_type,  # type: ignore[arg-type] # the same
         touch_kv_cache=False,  # so that the peak is of what the workload really holds
         prefix_cache=False,
+        max_step_ms=0,
+        speculation="off",
     )
     with showing_progress(quiet=as_json) as progress:
         subject = load_subject(source, config, progress)

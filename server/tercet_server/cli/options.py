@@ -60,6 +60,10 @@ WORDINGS: Final[Mapping[str, Wording]] = {
     "batch_tokens": Wording("Engine", "Tokens computed in one step at most.", "N"),
     "max_sequences": Wording("Engine", "Completions that are computed at the same time.", "N"),
     "prefix_cache": Wording("Engine", "Reuse the keys and values of earlier prompts."),
+    "max_step_ms": Wording(
+        "Engine", "Prompts are cut so that streams get a token this often; 0: never mind.", "MS"
+    ),
+    "speculation": Wording("Engine", "Guess tokens where that is faster; changes no answer."),
     "host": Wording("Network", "Address to listen on; 0.0.0.0 for all networks.", "ADDRESS"),
     "port": Wording("Network", "Port to listen on; 0 takes any free one.", "PORT"),
     "api_key": Wording(

@@ -28,7 +28,8 @@ class Subject:
     Attributes:
         name: what was asked for.
         runner: computes batches.
-        config: the engine's bounds; its prefix cache is off, for nothing may be found done.
+        config: the engine's bounds; prefix cache and speculation are off, for nothing may be found
+            done or guessed.
         vocab_size: token ids are below it.
         max_context: tokens of prompt and answer together.
         num_ternary_weights: multiplications per token, but for head and attention.

@@ -31,10 +31,15 @@ Array<float> Logits(const PyModel& self) {
   return logits;
 }
 
-Array<float> Hidden(const PyModel& self) {
-  const Model& model = self.get();
-  Array<float> hidden({model.num_outputs(), model.config().hidden_size});
-  std::ranges::copy(model.hidden(), hidden.mutable_data());
+Array<float> Hidden(PyModel& self, const Array<std::int32_t>& tokens) {
+  Model& model = self.get();
+  const std::span<const std::int32_t> places = AsSpan(tokens);
+  Array<float> hidden({places.size(), model.config().hidden_size});
+  float* out = hidden.mutable_data();
+  {
+    const py::gil_scoped_release release;
+    model.Hidden(places, out);
+  }
   return hidden;
 }
 
@@ -114,7 +119,7 @@ void BindSampling(py::class_<PyModel>& model) {
           py::arg("masks").noconvert(), py::arg("targets").noconvert(),
           py::arg("num_logprobs").noconvert())
       .def("logits", &Logits)
-      .def("hidden", &Hidden);
+      .def("hidden", &Hidden, py::arg("tokens").noconvert());
 }
 
 }  // namespace tercet

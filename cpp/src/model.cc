@@ -182,8 +182,18 @@ void Model::Logits(float* out) {
   });
 }
 
-std::span<const float> Model::hidden() const {
-  return {ws_->normed.data(), num_outputs_ * config_.hidden_size};
+void Model::Hidden(std::span<const std::int32_t> tokens, float* out) {
+  const std::size_t size = config_.hidden_size;
+  for (const std::int32_t token : tokens) {
+    if (token < 0 || static_cast<std::size_t>(token) >= num_tokens_) {
+      throw std::invalid_argument("hidden state of token " + std::to_string(token) + " of " +
+                                  std::to_string(num_tokens_));
+    }
+  }
+  pool_->ForEach(tokens.size(), size, [&](std::size_t i, std::size_t) {
+    kernels_.rms_norm(&ws_->hidden[static_cast<std::size_t>(tokens[i]) * size],
+                      weights_->final_norm.data(), size, config_.rms_norm_eps, out + i * size);
+  });
 }
 
 // Calls body(first, num_rows) for the outputs, as many at a time as have room for their logits.

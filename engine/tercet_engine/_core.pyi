@@ -248,8 +248,12 @@ class Model:
     def logits(self) -> _Float32Array:
         """Compute the logits of the last `forward`'s outputs: float32 [num_outputs, vocab]."""
 
-    def hidden(self) -> _Float32Array:
-        """The last `forward`'s outputs after the final norm: float32 [num_outputs, hidden]."""
+    def hidden(self, tokens: _Int32Array) -> _Float32Array:
+        """States after the final norm of any tokens of the last `forward`: float32 [n, hidden].
+
+        Args:
+            tokens: int32 [n], by their place in that call's `token_ids`.
+        """
 
     def apply_linear(self, layer: int, name: str, activations: _Float32Array) -> _Float32Array:
         """One linear as `forward` computes it: float32 [n, cols] -> [n, rows], for tests."""

@@ -9,6 +9,7 @@ number of streams.
 import asyncio
 import contextlib
 import dataclasses
+import hashlib
 import itertools
 import logging
 from collections.abc import Callable, Sequence
@@ -170,7 +171,8 @@ class AsyncEngine:
         max_context, vocab_size = self.info.max_context_tokens, self.info.vocab_size
         if not tokens:
             raise PromptEmpty
-        if len(tokens) + (params.max_tokens or 1) > max_context:
+        num_wanted = 1 if params.max_tokens is None else params.max_tokens
+        if len(tokens) + num_wanted > max_context:
             raise PromptTooLong(len(tokens), params.max_tokens, max_context)
         for token in (min(tokens), max(tokens)):
             if not 0 <= token < vocab_size:
@@ -183,15 +185,26 @@ class AsyncEngine:
                 if not 0 <= token < vocab_size:
                     rule = f"takes token ids from 0 to {vocab_size - 1}; got {token}"
                     raise InvalidSamplingParams(name, rule)
-        own_end_tokens = frozenset() if params.ignore_eos else self.info.stop_token_ids
+        is_endless = params.ignore_eos and not request.grammar
+        own_end_tokens = frozenset() if is_endless else self.info.stop_token_ids
+        salt = request.cache_salt.encode("utf-8", "replace")
         return TokenSequence(
             id=next(self._ids),
             tokens=tokens,
             params=params,
-            max_tokens=params.max_tokens or max_context - len(tokens),
+            max_tokens=self._max_tokens(request),
             end_tokens=params.stop_token_ids | own_end_tokens,
             choice=request.choice,
+            constraint=request.grammar.start() if request.grammar else None,
+            pooling=request.pooling,
+            priority=request.priority,
+            cache_salt=salt and hashlib.blake2b(salt, digest_size=16).digest(),
         )
+
+    def _max_tokens(self, request: CompletionRequest) -> int:
+        asked = request.params.max_tokens
+        room = self.info.max_context_tokens - len(request.prompt_tokens)
+        return room if asked is None else asked
 
     def _check_capacity(self, sequences: Sequence[TokenSequence]) -> None:
         config = self._config
@@ -262,7 +275,18 @@ class AsyncEngine:
         if not stream.has_started:
             self._num_waiting_tokens -= seq.num_prompt_tokens
             self._starts.left(seq.num_prompt_tokens)
-        stream.push(output.token, output.finish_reason, output.num_cached_tokens)
+        if output.error:
+            stream.fail(output.error)
+            self._close_stream(seq)
+            return
+        stream.prompt_logprobs = output.prompt_logprobs or stream.prompt_logprobs
+        stream.embedding = output.embedding
+        if output.token is None:
+            stream.end_without_token(output.num_cached_tokens)
+        else:
+            stream.push(
+                output.token, output.finish_reason, output.num_cached_tokens, output.logprobs
+            )
         if output.finish_reason:
             self._close_stream(seq)
         elif stream.has_ended:  # by a stop string, of which the engine knows nothing

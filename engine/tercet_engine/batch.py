@@ -1,7 +1,7 @@
 """From chunks to the flat arrays that the model reads: all that C++ ever learns of a sequence."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +15,8 @@ Float32Array = npt.NDArray[np.float32]
 UInt32Array = npt.NDArray[np.uint32]
 UInt64Array = npt.NDArray[np.uint64]
 
+DRAW: Final = -1
+"""The target of a row that scores nothing."""
 FORBIDDEN: Final = -1e30
 """The bias of a token that must not be drawn: below any logit, and finite, so that sums stay so."""
 
@@ -58,8 +60,11 @@ class Batch:
         positions: int32 [num_chunks], the position of each chunk's first token.
         block_tables: int32 [num_chunks, max_blocks], the rest of a shorter row is 0.
         outputs: int32 [num_outputs], the tokens, by their place in `token_ids`, after which one is
-            drawn, ascending.
+            drawn or scored, ascending.
         sampling: how to draw them.
+        pooled: int32 [num_pooled], the tokens whose hidden states are wanted, ascending; none of
+            them is among `outputs`.
+        rows: what each output is.
     """
 
     token_ids: Int32Array
@@ -68,10 +73,44 @@ class Batch:
     block_tables: Int32Array
     outputs: Int32Array
     sampling: SamplingBatch
+    pooled: Int32Array
+    rows: Sequence["Row"]
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether some of the outputs score prompt tokens."""
+        return any(row.target != DRAW for row in self.rows)
+
+    @property
+    def drawn_rows(self) -> list[int]:
+        """Rows whose token is drawn, not scored."""
+        return [index for index, row in enumerate(self.rows) if row.target == DRAW]
 
 
-def make_batch(chunks: Sequence[Chunk]) -> Batch:
-    """Lay out the chunks of one step, which must be at least one."""
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One output.
+
+    Attributes:
+        chunk: whose it is.
+        place: of the token after which it is, in `Batch.token_ids`.
+        num_guesses: how many of the chunk's guesses are before it.
+        target: index in the sequence of the prompt token that it scores, or `DRAW`.
+    """
+
+    chunk: Chunk
+    place: int
+    num_guesses: int = 0
+    target: int = DRAW
+
+
+def make_batch(chunks: Sequence[Chunk], masks: Mapping[int, UInt32Array] | None = None) -> Batch:
+    """Lay out the chunks of one step, which must be at least one.
+
+    Args:
+        chunks: what to compute.
+        masks: for sequences with a constraint, by their ids: what may be drawn next.
+    """
     tokens: list[int] = []
     starts = [0]
     for chunk in chunks:
@@ -79,19 +118,32 @@ def make_batch(chunks: Sequence[Chunk]) -> Batch:
         tokens += chunk.seq.tokens[first : first + chunk.num_tokens]
         tokens += chunk.draft
         starts.append(len(tokens))
-    rows = [
-        (chunk, end - len(chunk.draft) - 1 + num_guesses, num_guesses)
-        for chunk, end in zip(chunks, starts[1:], strict=True)
-        for num_guesses in range(chunk.num_outputs)
-    ]
+    begins = list(zip(chunks, starts, strict=False))
+    rows = [row for chunk, start in begins for row in _rows(chunk, start)]
     return Batch(
         token_ids=_int32(tokens),
         chunk_starts=_int32(starts),
         positions=_int32([chunk.seq.num_computed_tokens for chunk in chunks]),
         block_tables=_block_tables(chunks),
-        outputs=_int32([place for _, place, _ in rows]),
-        sampling=_sampling([(chunk, num_guesses) for chunk, _, num_guesses in rows]),
+        outputs=_int32([row.place for row in rows]),
+        sampling=_sampling(rows, masks or {}),
+        pooled=_int32([place for chunk, start in begins for place in _pooled(chunk, start)]),
+        rows=rows,
     )
+
+
+def _rows(chunk: Chunk, start: int) -> Iterator[Row]:
+    """The outputs of a chunk that begins at `start`: prompt tokens to score, then the draws."""
+    first = chunk.seq.num_computed_tokens
+    for index in chunk.seq.tokens_to_score(first, chunk.num_tokens):
+        yield Row(chunk, start + index - first - 1, target=index)
+    for num_guesses in range(chunk.num_outputs):
+        yield Row(chunk, start + chunk.num_tokens - 1 + num_guesses, num_guesses)
+
+
+def _pooled(chunk: Chunk, start: int) -> range:
+    end = start + chunk.num_tokens
+    return range(end - chunk.num_pooled, end)
 
 
 def _block_tables(chunks: Sequence[Chunk]) -> Int32Array:
@@ -102,17 +154,19 @@ def _block_tables(chunks: Sequence[Chunk]) -> Int32Array:
     return tables
 
 
-def _sampling(rows: Sequence[tuple[Chunk, int]]) -> SamplingBatch:
+def _sampling(rows: Sequence[Row], masks: Mapping[int, UInt32Array]) -> SamplingBatch:
     """How to draw after a chunk and so many of its guesses: as if these had been drawn."""
-    sequences = [chunk.seq for chunk, _ in rows]
+    sequences = [row.chunk.seq for row in rows]
     params = [seq.params for seq in sequences]
-    counts = [list(_counts(chunk, num_guesses).items()) for chunk, num_guesses in rows]
+    counts = [list(_counts(row.chunk, row.num_guesses).items()) for row in rows]
+    seen = [seq.seen_tokens for seq in sequences]
+    mask_of = {seq_id: index for index, seq_id in enumerate(masks)}
     biases = [
         [
-            *chunk.seq.params.logit_bias.items(),
-            *((token, FORBIDDEN) for token in chunk.seq.forbidden_tokens(num_guesses)),
+            *row.chunk.seq.params.logit_bias.items(),
+            *((token, FORBIDDEN) for token in row.chunk.seq.forbidden_tokens(row.num_guesses)),
         ]
-        for chunk, num_guesses in rows
+        for row in rows
     ]
     return SamplingBatch(
         temperature=_float32([p.temperature for p in params]),
@@ -121,10 +175,10 @@ def _sampling(rows: Sequence[tuple[Chunk, int]]) -> SamplingBatch:
         min_p=_float32([p.min_p for p in params]),
         seed=np.array([p.seed for p in params], np.uint64),
         choice=_int32([seq.choice for seq in sequences]),
-        position=_int32([len(chunk.seq.tokens) + num_guesses for chunk, num_guesses in rows]),
-        repetition_penalty=np.ones(len(sequences), np.float32),
-        seen_starts=np.zeros(len(sequences) + 1, np.int32),
-        seen_tokens=np.empty(0, np.int32),
+        position=_int32([len(row.chunk.seq.tokens) + row.num_guesses for row in rows]),
+        repetition_penalty=_float32([p.repetition_penalty for p in params]),
+        seen_starts=_starts(seen),
+        seen_tokens=_int32([token for row in seen for token in row]),
         presence_penalty=_float32([p.presence_penalty for p in params]),
         frequency_penalty=_float32([p.frequency_penalty for p in params]),
         count_starts=_starts(counts),
@@ -133,11 +187,21 @@ def _sampling(rows: Sequence[tuple[Chunk, int]]) -> SamplingBatch:
         bias_starts=_starts(biases),
         bias_tokens=_int32([token for row in biases for token, _ in row]),
         biases=_float32([bias for row in biases for _, bias in row]),
-        mask_rows=np.full(len(sequences), -1, np.int32),
-        masks=np.empty((0, 0), np.uint32),
-        targets=np.full(len(sequences), -1, np.int32),
-        num_logprobs=np.full(len(sequences), -1, np.int32),
+        mask_rows=_int32([mask_of.get(seq.id, -1) for seq in sequences]),
+        masks=np.array(list(masks.values()), np.uint32) if masks else np.empty((0, 0), np.uint32),
+        targets=_int32([_target(row) for row in rows]),
+        num_logprobs=_int32([_num_logprobs(row) for row in rows]),
     )
+
+
+def _target(row: Row) -> int:
+    return DRAW if row.target == DRAW else row.chunk.seq.tokens[row.target]
+
+
+def _num_logprobs(row: Row) -> int:
+    params = row.chunk.seq.params
+    asked = params.logprobs if row.target == DRAW else params.prompt_logprobs
+    return -1 if asked is None else asked
 
 
 def _counts(chunk: Chunk, num_guesses: int) -> Counter[int]:
@@ -147,7 +211,7 @@ def _counts(chunk: Chunk, num_guesses: int) -> Counter[int]:
     return counts
 
 
-def _starts(rows: Sequence[Sequence[object]]) -> Int32Array:
+def _starts(rows: Sequence[Sized]) -> Int32Array:
     starts = np.zeros(len(rows) + 1, np.int32)
     np.cumsum([len(row) for row in rows], out=starts[1:])
     return starts

@@ -19,6 +19,13 @@ class FinishReason(StrEnum):
     """Whoever asked for it has left."""
 
 
+class Pooling(StrEnum):
+    """What becomes of a prompt's hidden states, the last layer's after its norm."""
+
+    MEAN = "mean"
+    LAST = "last"
+
+
 @dataclass(frozen=True, slots=True)
 class CompletionRequest:
     """One sequence to generate.
@@ -33,6 +40,7 @@ class CompletionRequest:
         grammar: what the completion must obey, to its end or to where `max_tokens` cuts it.
         priority: lower ones are admitted first; 0 is the ordinary one.
         cache_salt: the prompt's blocks are shared only with requests of the same salt.
+        pooling: the stream's `embedding` is wanted.
     """
 
     prompt_tokens: Sequence[int]
@@ -42,6 +50,7 @@ class CompletionRequest:
     grammar: Grammar | None = None
     priority: int = 0
     cache_salt: str = ""
+    pooling: Pooling | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Self
 
+import numpy as np
+import numpy.typing as npt
+
 from tercet_engine.completion import CompletionDelta, FinishReason, TokenLogprobs
 from tercet_engine.detokenizer import Detokenizer
 from tercet_engine.errors import EngineError
+
+Float32Array = npt.NDArray[np.float32]
 
 
 class CompletionStream:
@@ -32,6 +37,8 @@ class CompletionStream:
         self.prompt_logprobs: tuple[TokenLogprobs | None, ...] = ()
         """One for each prompt token if they were asked for, None where there is nothing to tell, as
         of the first; known from the first delta on."""
+        self.embedding: Float32Array | None = None
+        """The pooled hidden states, float32 [hidden_size], if asked for; known at the end."""
         self._detokenizer = detokenizer
         self._on_abort = on_abort
         self._text: list[str] = []

@@ -6,11 +6,20 @@ from typing import NamedTuple, Protocol
 
 from tercet_engine.batch import Batch, make_batch
 from tercet_engine.block_pool import BlockPool
-from tercet_engine.completion import FinishReason
+from tercet_engine.completion import FinishReason, TokenLogprobs
 from tercet_engine.config import EngineConfig
+from tercet_engine.constraints import ask, tell
+from tercet_engine.errors import EngineError, GrammarFailed
+from tercet_engine.prompt_results import (
+    Float32Array,
+    embedding,
+    keep_hidden_states,
+    keep_scores,
+)
 from tercet_engine.scheduler import Advance, Scheduler
 from tercet_engine.sequence import Sequence as TokenSequence
 from tercet_engine.stats import Counters, EngineStats
+from tercet_engine.step_result import StepResult
 
 
 class Runner(Protocol):
@@ -20,20 +29,32 @@ class Runner(Protocol):
     def num_blocks(self) -> int:
         """Blocks of the KV cache."""
 
-    def run(self, batch: Batch) -> Sequence[int]:
-        """Compute a batch and draw one token for each of its outputs."""
+    def run(self, batch: Batch) -> StepResult:
+        """Compute a batch and draw or score one token for each of its outputs."""
 
     def close(self) -> None:
         """Give back threads and memory."""
 
 
 class TokenOutput(NamedTuple):
-    """One token of one sequence, as a step leaves it."""
+    """One token of one sequence, as a step leaves it; or its end without one.
+
+    Attributes:
+        token: None where nothing was to be generated, and with an `error`.
+        logprobs: if they were asked for.
+        prompt_logprobs: the same, with the first output of a sequence.
+        embedding: float32 [hidden_size], if it was asked for, with the last output.
+        error: why the sequence was given up.
+    """
 
     sequence_id: int
-    token: int
+    token: int | None
     finish_reason: FinishReason | None
     num_cached_tokens: int
+    logprobs: TokenLogprobs | None = None
+    prompt_logprobs: tuple[TokenLogprobs | None, ...] = ()
+    embedding: Float32Array | None = None
+    error: EngineError | None = None
 
 
 class EngineCore:
@@ -83,20 +104,28 @@ class EngineCore:
 
     def step(self) -> list[TokenOutput]:
         """Compute one batch. Does nothing when there is nothing to compute."""
-        chunks = self._scheduler.schedule()
+        asked = ask(self._scheduler.schedule())
+        failures = [self._give_up(seq, GrammarFailed()) for seq in asked.failed]
+        chunks = asked.chunks
         if not chunks:
-            return []
-        batch = make_batch(chunks)
+            return failures
+        batch = make_batch(chunks, asked.masks)
         start = self._clock()
-        tokens = self._runner.run(batch)
+        result = self._runner.run(batch)
         self._scheduler.observe(self._clock() - start)
         self._counters.num_steps += 1
         self._counters.num_computed_tokens += self._scheduler.num_tokens_in_step
-        advances = self._scheduler.update(chunks, tokens)
+        if batch.has_scores:
+            keep_scores(batch, result)
+        if result.hidden is not None:
+            keep_hidden_states(chunks, result)
+        drawn = batch.drawn_rows
+        advances = self._scheduler.update(chunks, [result.tokens[row] for row in drawn])
         outputs: list[TokenOutput] = []
         for advance in advances:
-            outputs += self._outputs(advance)
-        return outputs
+            outputs += self._outputs(advance, drawn, result)
+        stuck = tell(advance.seq for advance in advances) if asked.masks else []
+        return outputs + failures + [self._give_up(seq, GrammarFailed()) for seq in stuck]
 
     def stats(self) -> EngineStats:
         """Look at the engine; safe from any thread."""
@@ -127,17 +156,32 @@ class EngineCore:
         """Give back the runner's threads and memory."""
         self._runner.close()
 
-    def _outputs(self, advance: Advance) -> list[TokenOutput]:
+    def _give_up(self, seq: TokenSequence, error: EngineError) -> TokenOutput:
+        self.end(seq, FinishReason.ABORT)
+        return TokenOutput(seq.id, None, None, seq.num_cached_tokens or 0, error=error)
+
+    def _outputs(
+        self, advance: Advance, rows: Sequence[int], result: StepResult
+    ) -> list[TokenOutput]:
         """The tokens that a sequence got, of which the last may be its end."""
-        seq, _, num_tokens = advance
+        seq, first_row, num_tokens = advance
         num_cached = seq.num_cached_tokens or 0
+        is_first = seq.num_generated_tokens == num_tokens
         self._counters.num_generated_tokens += num_tokens
-        if seq.num_generated_tokens == num_tokens:
+        if is_first:
             self._counters.num_cached_tokens += num_cached
         if seq.finish_reason:
             self._counters.num_finished += 1
-        last = TokenOutput(seq.id, seq.tokens[-1], seq.finish_reason, num_cached)
-        if num_tokens == 1:
-            return [last]
-        earlier = seq.tokens[-num_tokens:-1]
-        return [*(TokenOutput(seq.id, token, None, num_cached) for token in earlier), last]
+        tokens: list[int | None] = [*seq.tokens[len(seq.tokens) - num_tokens :]] or [None]
+        outputs = [TokenOutput(seq.id, token, None, num_cached) for token in tokens]
+        if (num_top := seq.params.logprobs) is not None:
+            for index in range(num_tokens):
+                scores = result.logprobs(rows[first_row + index], num_top)
+                outputs[index] = outputs[index]._replace(logprobs=scores)
+        if is_first and seq.prompt_logprobs:
+            outputs[0] = outputs[0]._replace(prompt_logprobs=tuple(seq.prompt_logprobs))
+        if seq.finish_reason:
+            outputs[-1] = outputs[-1]._replace(
+                finish_reason=seq.finish_reason, embedding=embedding(seq)
+            )
+        return outputs

@@ -50,21 +50,21 @@ class GrammarSpec:
 class Constraint:
     """A grammar's state after the tokens of one completion. Used by the engine's thread only."""
 
-    def __init__(self, matcher: LLMatcher) -> None:
+    def __init__(self, matcher: LLMatcher, vocab_size: int) -> None:
         self._matcher = matcher
+        self._num_words = -(-vocab_size // 32)
 
-    def fill(self, mask: Mask) -> None:
-        """Set bit t % 32 of word t / 32 for every token t that may come next.
-
-        Args:
-            mask: uint32 [ceil(vocab_size / 32)], contiguous.
+    def mask(self) -> Mask:
+        """Which tokens may come next: uint32 [ceil(vocab_size / 32)], bit t % 32 of word t / 32.
 
         Raises:
             GrammarFailed: a bound was reached; what may follow is not known.
         """
+        mask = np.zeros(self._num_words, np.uint32)
         self._matcher.unsafe_compute_mask_ptr(mask.ctypes.data, mask.nbytes)
         if self._matcher.is_error() or not mask.any():
             raise GrammarFailed
+        return mask
 
     def accept(self, token: int) -> None:
         """Go on by a token that the mask allowed.
@@ -84,11 +84,12 @@ class Constraint:
 class Grammar:
     """A compiled grammar, of which each completion starts a constraint of its own."""
 
-    def __init__(self, matcher: LLMatcher) -> None:
+    def __init__(self, matcher: LLMatcher, vocab_size: int) -> None:
         self._matcher = matcher
+        self._vocab_size = vocab_size
         self._lock = threading.Lock()
 
     def start(self) -> Constraint:
         """A constraint before the first token."""
         with self._lock:
-            return Constraint(self._matcher.deep_copy())
+            return Constraint(self._matcher.deep_copy(), self._vocab_size)

@@ -9,19 +9,26 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer, grammar_from
 
 from tercet_engine.errors import InvalidGrammar
-from tercet_engine.grammar import Grammar, GrammarSpec
+from tercet_engine.grammar import Grammar, GrammarKind, GrammarSpec
 from tercet_engine.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from llguidance._lib import JsonCompileOptions
 
 MAX_GRAMMAR_BYTES: Final = 256 * 1024
 """Of a schema's or grammar's text."""
 MAX_CACHED_GRAMMARS: Final = 128
 MAX_COMPILE_SECONDS: Final = 10.0
 """Waiting for earlier ones included."""
+
+_JSON_WHITESPACE: Final = r"( |\n {0,16})?"
+"""Between the parts of a JSON value: enough to be pretty, too little for a weak model to get lost
+in, as it does where any amount is allowed."""
 
 
 class GrammarCompiler:
@@ -74,7 +81,7 @@ class GrammarCompiler:
 
     def _compile(self, spec: GrammarSpec) -> Grammar:
         try:
-            grammar = grammar_from(spec.kind.value, spec.text)
+            grammar = _grammar_of(spec)
         except ValueError as error:
             raise InvalidGrammar(spec.param, f"cannot be read: {_first_line(error)}") from None
         matcher = LLMatcher(self._tokenizer(), grammar, log_level=0, limits=_limits())
@@ -82,7 +89,7 @@ class GrammarCompiler:
             raise InvalidGrammar(
                 spec.param, f"cannot be enforced: {_first_line(matcher.get_error())}"
             )
-        return Grammar(matcher)
+        return Grammar(matcher, self._vocab_size)
 
     def _tokenizer(self) -> LLTokenizer:
         if self._tokens is None:  # a second or so for a large vocabulary, hence not at load
@@ -90,6 +97,21 @@ class GrammarCompiler:
                 self._text_of_tokenizer(), n_vocab=self._vocab_size, eos_token=self._end_tokens
             )
         return self._tokens
+
+
+def _grammar_of(spec: GrammarSpec) -> str:
+    match spec.kind:
+        case GrammarKind.JSON_SCHEMA:
+            spaces: JsonCompileOptions = {"whitespace_pattern": _JSON_WHITESPACE}
+            return LLMatcher.grammar_from_json_schema(spec.text, defaults=spaces)
+        case GrammarKind.REGEX:
+            return grammar_from("regex", spec.text)
+        case GrammarKind.CHOICE:
+            return grammar_from("choice", spec.text)
+        case GrammarKind.LARK:
+            return grammar_from("lark", spec.text)
+        case GrammarKind.GBNF:
+            return grammar_from("gbnf", spec.text)
 
 
 def _limits() -> LLParserLimits:

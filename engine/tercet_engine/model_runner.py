@@ -3,6 +3,7 @@
 from tercet_engine import _core
 from tercet_engine.batch import Batch
 from tercet_engine.config import BLOCK_SIZE, KvType
+from tercet_engine.step_result import StepResult
 
 assert _core.BLOCK_SIZE == BLOCK_SIZE, "the extension was built for other blocks"
 
@@ -38,8 +39,8 @@ class ModelRunner:
         """The model, for tests and measurements."""
         return self._model
 
-    def run(self, batch: Batch) -> list[int]:
-        """Compute a batch and draw one token for each of its outputs."""
+    def run(self, batch: Batch) -> StepResult:
+        """Compute a batch and draw or score one token for each of its outputs."""
         self._model.forward(
             self._cache,
             batch.token_ids,
@@ -48,8 +49,9 @@ class ModelRunner:
             batch.block_tables,
             batch.outputs,
         )
+        hidden = self._model.hidden(batch.pooled) if batch.pooled.size else None
         if not batch.outputs.size:
-            return []
+            return StepResult((), hidden=hidden)
         sampling = batch.sampling
         samples = self._model.sample(
             temperature=sampling.temperature,
@@ -75,7 +77,13 @@ class ModelRunner:
             targets=sampling.targets,
             num_logprobs=sampling.num_logprobs,
         )
-        return [int(token) for token in samples.tokens.tolist()]
+        return StepResult(
+            samples.tokens.tolist(),
+            samples.token_logprobs,
+            samples.top_tokens,
+            samples.top_logprobs,
+            hidden,
+        )
 
     def close(self) -> None:
         """Join the model's threads."""

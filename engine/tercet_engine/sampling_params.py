@@ -45,6 +45,8 @@ class SamplingParams:
             tokens, 0 to `MAX_LOGPROBS`; None: no such report. They are the model's own, before
             penalties, biases and temperature.
         prompt_logprobs: the same of each prompt token after the first.
+        score_from: of the prompt token at this index and those after it; those before may come from
+            the prefix cache.
     """
 
     max_tokens: int | None = None
@@ -63,6 +65,7 @@ class SamplingParams:
     min_tokens: int = 0
     logprobs: int | None = None
     prompt_logprobs: int | None = None
+    score_from: int = 1
 
     def __post_init__(self) -> None:
         if self.top_k == -1:
@@ -80,6 +83,7 @@ class SamplingParams:
         _check(
             0 < self.repetition_penalty <= 10, "repetition_penalty", rule, self.repetition_penalty
         )
+        _check(self.score_from >= 1, "score_from", "must be at least 1", self.score_from)
         for name, count in (("logprobs", self.logprobs), ("prompt_logprobs", self.prompt_logprobs)):
             if count is not None:
                 _check_range(name, count, 0, MAX_LOGPROBS)

@@ -15,12 +15,13 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from tercet_engine.block_pool import BlockPool, hash_block
-from tercet_engine.completion import FinishReason
+from tercet_engine.completion import FinishReason, Pooling
 from tercet_engine.pace import Load, StepBudget, StepTimes
 from tercet_engine.sequence import Sequence
 from tercet_engine.speculation import Drafter, Gain
 
 _turn = attrgetter("turn")
+_PRIORITY = 1 << 48  # tokens: more than are ever scheduled
 
 
 class Chunk(NamedTuple):
@@ -38,7 +39,18 @@ class Chunk(NamedTuple):
     @property
     def num_outputs(self) -> int:
         """Tokens to be drawn: the next one, and one after each guess."""
-        return 1 + len(self.draft) if self.is_last else 0
+        return 1 + len(self.draft) if self.is_last and self.seq.max_tokens else 0
+
+    @property
+    def num_pooled(self) -> int:
+        """Tokens, the last ones of the chunk, whose hidden states are wanted."""
+        match self.seq.pooling:
+            case None:
+                return 0
+            case Pooling.MEAN:
+                return self.num_tokens
+            case Pooling.LAST:
+                return int(self.is_last)
 
 
 class Advance(NamedTuple):
@@ -111,7 +123,7 @@ class Scheduler:
 
     def add(self, seq: Sequence) -> None:
         """Put a sequence into the line. All its tokens must fit the pool."""
-        seq.turn = self._num_scheduled + len(seq.tokens)
+        seq.turn = seq.priority * _PRIORITY + self._num_scheduled + len(seq.tokens)
         insort_right(self._waiting, seq, key=_turn)
 
     def abort(self, seq: Sequence) -> bool:
@@ -144,7 +156,10 @@ class Scheduler:
         row = 0
         for chunk in batch:
             seq, num_computed, draft = chunk
-            if num_outputs := chunk.num_outputs:
+            if not seq.max_tokens and chunk.is_last:
+                seq.finish_reason = FinishReason.LENGTH
+                advances.append(Advance(seq, row, 0))
+            elif num_outputs := chunk.num_outputs:
                 num_accepted = self._append(seq, next_tokens[row : row + num_outputs], draft)
                 advances.append(Advance(seq, row, 1 + num_accepted))
                 num_computed += num_accepted
@@ -267,8 +282,7 @@ class Scheduler:
         """Give a sequence blocks for all its tokens, cached ones first, unless they are too few."""
         if len(self._running) == self._max_sequences:
             return False
-        # The last token is always computed, for it is the one whose output is drawn from.
-        num_matchable = (len(seq.tokens) - 1) // self._pool.block_size
+        num_matchable = seq.num_cacheable_tokens // self._pool.block_size
         cached = self._pool.match(self._hashes(seq, num_matchable)) if self._prefix_cache else []
         num_new = self._pool.num_blocks_for(len(seq.tokens)) - len(cached)
         if num_new > self._pool.num_free_without(cached):
@@ -296,7 +310,7 @@ class Scheduler:
     def _preempt(self, seq: Sequence) -> None:
         self._stop(seq)
         if seq.num_generated_tokens:
-            seq.turn = 0
+            seq.turn = seq.priority * _PRIORITY
         insort_left(self._waiting, seq, key=_turn)
         self.num_preemptions += 1
 
@@ -325,6 +339,6 @@ class Scheduler:
         size = self._pool.block_size
         while len(seq.block_hashes) < count:
             start = len(seq.block_hashes) * size
-            parent = seq.block_hashes[-1] if seq.block_hashes else b""
+            parent = seq.block_hashes[-1] if seq.block_hashes else seq.cache_salt
             seq.block_hashes.append(hash_block(parent, seq.tokens[start : start + size]))
         return seq.block_hashes[:count]

@@ -5,9 +5,15 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tercet_engine.completion import FinishReason
+import numpy as np
+import numpy.typing as npt
+
+from tercet_engine.completion import FinishReason, Pooling, TokenLogprobs
+from tercet_engine.grammar import Constraint
 from tercet_engine.sampling_params import SamplingParams
 from tercet_engine.speculation import Drafter
+
+Float64Array = npt.NDArray[np.float64]
 
 
 @dataclass(eq=False, slots=True)
@@ -21,7 +27,10 @@ class Sequence:
         max_tokens: tokens to generate at most.
         end_tokens: tokens which end the sequence once `params.min_tokens` are generated.
         choice: part of the random key.
-        may_speculate: False where a draw depends on more than the tokens before it.
+        constraint: what the answer must obey.
+        pooling: what is wanted of the prompt's hidden states.
+        priority: lower ones are admitted first.
+        cache_salt: its blocks are shared only with sequences of the same salt.
     """
 
     id: int
@@ -30,7 +39,10 @@ class Sequence:
     max_tokens: int
     end_tokens: frozenset[int] = frozenset()
     choice: int = 0
-    may_speculate: bool = True
+    constraint: Constraint | None = None
+    pooling: Pooling | None = None
+    priority: int = 0
+    cache_salt: bytes = b""
     num_prompt_tokens: int = field(init=False)
     num_computed_tokens: int = 0
     """Tokens whose keys and values are in the cache."""
@@ -41,6 +53,12 @@ class Sequence:
     """Of the full blocks, in order."""
     generated_counts: Counter[int] = field(default_factory=Counter)
     """How often each token was generated; kept only where a penalty needs it."""
+    seen_tokens: set[int] = field(default_factory=set)
+    """Of prompt and answer; kept only where the repetition penalty needs it."""
+    prompt_logprobs: list[TokenLogprobs | None] = field(default_factory=list)
+    """One for each prompt token, as far as they were asked for and are known."""
+    pooled: Float64Array | None = None
+    """The sum of the hidden states to be pooled, as far as they are computed: [hidden_size]."""
     drafter: Drafter | None = None
     """Guesses what comes next, once tokens are generated."""
     turn: int = 0
@@ -49,6 +67,33 @@ class Sequence:
 
     def __post_init__(self) -> None:
         self.num_prompt_tokens = len(self.tokens)
+        if self.params.prompt_logprobs is not None:
+            self.prompt_logprobs = [None] * self.num_prompt_tokens
+        if self.params.repetition_penalty != 1:
+            self.seen_tokens.update(self.tokens)
+
+    @property
+    def may_speculate(self) -> bool:
+        """Whether a draw depends on nothing but the tokens before it."""
+        return self.constraint is None and self.params.repetition_penalty == 1
+
+    @property
+    def num_cacheable_tokens(self) -> int:
+        """Tokens at the beginning which need not be computed if their keys and values are there."""
+        if self.pooling is Pooling.MEAN:
+            return 0
+        # The last token is always computed, for it is the one whose output is drawn from; so is
+        # the one before each that is to be scored and is not yet.
+        if self.params.prompt_logprobs is None or self.num_generated_tokens:
+            return len(self.tokens) - 1
+        return min(self.params.score_from, len(self.tokens)) - 1
+
+    def tokens_to_score(self, first: int, count: int) -> range:
+        """Of the prompt tokens after those at [first, first + count), those to be scored."""
+        if self.params.prompt_logprobs is None:
+            return range(0)
+        begin = max(first + 1, self.params.score_from)
+        return range(begin, min(first + count + 1, self.num_prompt_tokens))
 
     @property
     def num_pending_tokens(self) -> int:
@@ -82,9 +127,12 @@ class Sequence:
     def append(self, token: int) -> None:
         """Add the token just drawn, and notice whether it ends the sequence."""
         self.tokens.append(token)
+        if self.params.repetition_penalty != 1:
+            self.seen_tokens.add(token)
         if self.has_penalties:
             self.generated_counts[token] += 1
-        if token in self.end_tokens and self.num_generated_tokens > self.params.min_tokens:
+        may_end = self.constraint or self.num_generated_tokens > self.params.min_tokens
+        if token in self.end_tokens and may_end:
             self.finish_reason = FinishReason.STOP
         elif not self.num_tokens_left:
             self.finish_reason = FinishReason.LENGTH

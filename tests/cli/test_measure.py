@@ -4,6 +4,7 @@ import pytest
 
 from tercet_engine import EngineConfig
 from tercet_engine.batch import Batch
+from tercet_engine.step_result import StepResult
 from tercet_server.cli.failure import UsageError
 from tercet_server.cli.measure import Figures, Samples, Workload, measure
 from tercet_server.cli.subject import Subject
@@ -20,11 +21,11 @@ class TimedRunner:
         self.events: list[str | int] = []
         self.blocks: set[int] = set()
 
-    def run(self, batch: Batch) -> list[int]:
+    def run(self, batch: Batch) -> StepResult:
         self._clock.pass_by(0.010 + 0.001 * len(batch.token_ids))
         self.events.append(len(batch.token_ids))
         self.blocks |= set(batch.block_tables.flat)
-        return [7] * len(batch.outputs)
+        return StepResult([7] * len(batch.outputs))
 
     def close(self) -> None:
         pass

@@ -35,8 +35,7 @@ def compiler(tokenizer: Tokenizer, end: int) -> GrammarCompiler:
 
 
 def allowed(constraint: Constraint) -> set[int]:
-    mask = np.zeros(VOCAB // 32, np.uint32)
-    constraint.fill(mask)
+    mask = constraint.mask()
     return set(np.flatnonzero(np.unpackbits(mask.view(np.uint8), bitorder="little")).tolist())
 
 

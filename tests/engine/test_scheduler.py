@@ -497,8 +497,7 @@ def test_guesses_take_free_blocks_and_never_those_of_others() -> None:
 
 
 def test_a_sequence_that_may_not_be_guessed_is_not() -> None:
-    seq = sequence(QUOTING)
-    seq.may_speculate = False
+    seq = Sequence(0, list(QUOTING), SamplingParams(repetition_penalty=1.1), 100)
 
     assert start(make_speculating(make_pool(16)), seq, 22).draft == ()
 

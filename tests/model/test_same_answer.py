@@ -56,6 +56,7 @@ def random_params(rng: random.Random, max_tokens: int) -> SamplingParams:
         top_k=rng.choice([0, 0, 1, 5, 40]),
         min_p=rng.choice([0, 0, 0.1]),
         seed=rng.randrange(2**64),
+        repetition_penalty=rng.choice([1, 1, 1.3, 0.8]),
         presence_penalty=rng.choice([0, 0, 1.5, -1]),
         frequency_penalty=rng.choice([0, 0, 0.7]),
         logit_bias=rng.choice([{}, {}, {5: 40.0, 6: -100.0}]),
@@ -141,7 +142,7 @@ def check_mixes(
 def test_every_answer_in_a_mix_is_the_one_given_alone(
     models: dict[tuple[str, int], LoadedModel], plain: LoadedModel
 ) -> None:
-    happened = check_mixes(range(40), models, plain)
+    happened = check_mixes(range(50), models, plain)
 
     # A mix shows something only if it did what it is there to stress.
     assert happened["answers"] > 150

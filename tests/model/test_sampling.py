@@ -170,9 +170,11 @@ def test_logits_are_the_hidden_states_times_the_head() -> None:
     checkpoint = Checkpoint(FOLDER)
     bits = checkpoint.table(checkpoint.head_name).astype(np.uint32) << 16
 
-    logits = model.hidden() @ bits.view(np.float32).T
+    hidden = model.hidden(np.arange(ROWS, dtype=np.int32))
 
-    assert model.hidden().shape == (ROWS, 256)
+    logits = hidden @ bits.view(np.float32).T
+
+    assert hidden.shape == (ROWS, 256)
     np.testing.assert_allclose(model.logits(), logits, rtol=0, atol=1e-4)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tercet_engine.batch import Batch
+from tercet_engine.step_result import StepResult
 
 
 def digest(previous: bytes, token: int) -> bytes:
@@ -52,11 +53,12 @@ class ToyRunner:
         self._before_step = before_step
         self._keys = [b""] * (num_blocks * block_size)
 
-    def run(self, batch: Batch) -> list[int]:
+    def run(self, batch: Batch) -> StepResult:
         self._before_step()
         for chunk in range(len(batch.positions)):
             self._compute(batch, chunk)
-        return [self._draw(batch, row, token) for row, token in enumerate(batch.outputs.tolist())]
+        tokens = [self._draw(batch, row, token) for row, token in enumerate(batch.outputs.tolist())]
+        return StepResult(tokens)
 
     def close(self) -> None:
         self.is_closed.set()

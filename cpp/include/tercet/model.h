@@ -50,8 +50,9 @@ class Model {
   // The logits of the last Forward's outputs, out[num_outputs][vocab_size].
   void Logits(float* out);
 
-  // The last Forward's outputs after the final norm, [num_outputs][hidden_size].
-  std::span<const float> hidden() const;
+  // The states of any tokens of the last Forward after the final norm, out[tokens][hidden_size].
+  // Throws std::invalid_argument if a token is not of that batch.
+  void Hidden(std::span<const std::int32_t> tokens, float* out);
   std::size_t num_outputs() const { return num_outputs_; }
 
   // One linear as Forward computes it, for tests: out[n][rows] from x[n][cols]. `name` is q, k, v,

@@ -1,5 +1,8 @@
 // How fast an answer comes. Live counts are of pieces, about one a token; the end brings the true count.
 
+/** Under so long, what is measured is how the network hands over what was long there. */
+const LEAST_SECONDS = 0.02;
+
 /** Follows one answer from the moment it is asked for. */
 export class Pace {
   #asked = performance.now();
@@ -19,7 +22,7 @@ export class Pace {
     const seconds = (this.#last - this.#first) / 1000;
     return {
       secondsToFirst: this.#first === null ? null : (this.#first - this.#asked) / 1000,
-      tokensPerSecond: tokens > 1 && seconds > 0 ? (tokens - 1) / seconds : null,
+      tokensPerSecond: tokens > 1 && seconds >= LEAST_SECONDS ? (tokens - 1) / seconds : null,
       tokens,
       isCounted: Boolean(usage),
       ending,

@@ -1,7 +1,7 @@
-"""The chat page's files: read once, known by strict names, sent with tags that let browsers keep them.
+"""The chat page's files: read once, known by strict names, sent so that browsers may keep them.
 
 The page is one document and what it names under `page/`, with relative addresses, so that it works
-behind a proxy's path. It loads nothing from anywhere else, and browsers are told to hold it to that.
+behind a proxy's path. It loads nothing from elsewhere, and browsers are told to hold it to that.
 """
 
 import hashlib

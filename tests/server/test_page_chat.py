@@ -154,6 +154,15 @@ def test_stop_stops_the_server_too(visit: Visit, slow: str, how: str) -> None:
     assert visitor.texts("#said") == ["Stopped."]
 
 
+def test_a_new_chat_stops_the_answer_of_the_old_one(visit: Visit, slow: str) -> None:
+    visitor = start_an_endless_answer(visit, slow)
+    visitor.click("New chat")
+    await_idle(visitor)
+    assert visitor.page.get_by_role("button", name="Send").is_visible()
+    visitor.click("Bring the last conversation back")
+    assert visitor.answer() != ""
+
+
 def test_closing_the_page_stops_the_server(visit: Visit, slow: str) -> None:
     visitor = start_an_endless_answer(visit, slow)
     visitor.page.goto("about:blank")

@@ -88,7 +88,8 @@ def test_a_busy_server_is_waited_for(visitor: Visitor) -> None:
     assert ask_in_vain(visitor) == "The server is busy."
     retry = visitor.page.get_by_role("button", name="Try again")
     assert retry.is_disabled()
-    assert visitor.texts("#notice .figures") == ["in 2 s"]
+    assert retry.inner_text() == "Try again in 2 s"
+    assert visitor.texts("[role=alert]:not(dialog *)") == ["The server is busy."]
     retry.click()  # waits until it can be
     assert visitor.answer() != ""
     assert not visitor.page.locator("#notice").is_visible()

@@ -56,6 +56,7 @@ export class Chat {
   /** Begin anew; what was said can be brought back until the next message. */
   clear() {
     this.stop();
+    this.#aborter = null; // what still comes of that answer is no longer ours
     this.editing = null;
     this.usage = null;
     this.#cleared = this.#conversation.replace([]);

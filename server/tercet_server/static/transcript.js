@@ -102,11 +102,10 @@ export class Transcript {
   notify(words, { onRetry, isMild = false, seconds = null }) {
     this.clearNotice();
     this.#notice.classList.toggle("mild", isMild);
-    const text = element("p", {}, words);
-    this.#notice.replaceChildren(text);
-    this.#notice.hidden = false;
     const retry = button("Try again", "again", onRetry);
-    this.#notice.append(retry);
+    this.#notice.replaceChildren(element("p", {}, words), retry);
+    this.#notice.hidden = false;
+    byId("alarm").textContent = words; // once, and not again with each second that is counted
     if (seconds) this.#countDown(retry, Math.ceil(seconds));
     this.goToEnd();
   }
@@ -115,18 +114,17 @@ export class Transcript {
     clearInterval(this.#countdown);
     this.#notice.hidden = true;
     this.#notice.replaceChildren();
+    byId("alarm").textContent = "";
   }
 
-  /** Once a second in sight; to the ear only once, in the notice's own words. */
   #countDown(retry, seconds) {
-    const left = element("span", { class: "figures", "aria-live": "off" });
+    const word = retry.lastChild;
     const tell = () => {
       retry.disabled = seconds > 0;
-      left.textContent = seconds > 0 ? `in ${seconds} s` : "";
+      word.textContent = seconds > 0 ? `Try again in ${seconds} s` : "Try again";
       if (seconds <= 0) clearInterval(this.#countdown);
       seconds -= 1;
     };
-    this.#notice.append(left);
     tell();
     this.#countdown = setInterval(tell, 1000);
   }

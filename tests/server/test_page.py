@@ -29,7 +29,7 @@ async def test_a_program_is_told_where_the_api_is(service: Service) -> None:
 async def test_every_file_that_the_page_names_is_there(service: Service) -> None:
     page = (await service.client.get("/", headers=BROWSER)).text
     names = re.findall(r'(?:href|src)="(page/[^"]+)"', page)
-    assert len(names) == 6
+    assert len(names) == 7
     for name in names:
         assert (await service.client.get(f"/{name}")).status_code == 200
 

@@ -18,7 +18,7 @@ export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # one pip at a time in one environment; compilers run in parallel by themselves
-.PHONY: help serve chat bench setup build check fix test test-py test-cpp test-isa test-san test-training tidy mutants \
+.PHONY: help serve chat bench setup build check fix test test-py test-cpp test-isa test-san test-browser test-training tidy mutants \
         load-test docker up size clean
 
 help: ## list the verbs
@@ -83,6 +83,10 @@ test: test-cpp test-py ## set up and run every test
 
 test-py: $(STAMP_DEV) $(STAMP_CORE)
 	$(BIN)/pytest
+
+test-browser: $(STAMP_DEV) $(STAMP_CORE) ## the chat page in Chromium (apt install chromium)
+	$(BIN)/python -m pip install --quiet --group browser
+	$(BIN)/pytest -m browser tests/server
 
 test-training: $(STAMP_DEV) $(STAMP_CORE) ## the training recipe's tests; installs torch
 	$(BIN)/python -m pip install --quiet -r training/requirements.txt

@@ -17,10 +17,12 @@ from tercet_server.logs import Logger, make_logger
 from tercet_server.metrics import Metrics
 from tercet_server.middleware.body_limit import BodyLimit
 from tercet_server.middleware.concurrency_limit import ConcurrencyLimit
+from tercet_server.middleware.head import Head
 from tercet_server.middleware.request_log import RequestLog
 from tercet_server.responses import answer_error
-from tercet_server.routes import chat, completions, health, models
+from tercet_server.routes import chat, completions, health, models, page
 from tercet_server.settings import Settings
+from tercet_server.static_page import read_page
 
 _EXPOSED_HEADERS: Final = ["x-request-id", "openai-processing-ms", "retry-after", "retry-after-ms"]
 
@@ -48,6 +50,7 @@ def create_app(
         ),
         middleware=[
             Middleware(RequestLog, logger=logger, requests=metrics.requests),
+            Middleware(Head),
             *_cross_origin_rules(settings),
             Middleware(ConcurrencyLimit, max_requests=settings.max_concurrent_requests),
             Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
@@ -61,6 +64,9 @@ def create_app(
     for resource in (chat, completions, models):
         app.include_router(resource.router, prefix="/v1", dependencies=[Depends(check_api_key)])
     app.include_router(health.router)
+    if settings.page:
+        app.state.page = read_page()
+        app.include_router(page.router)
     return app
 
 

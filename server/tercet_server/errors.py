@@ -208,6 +208,8 @@ _INVALID: Final = "invalid_request_error"
 _UNAVAILABLE: Final = "service_unavailable_error"
 _LOAD_FAILED: Final = ErrorKind(503, _UNAVAILABLE, "model_not_loaded")
 _INTERNAL: Final = ErrorKind(500, "server_error", "internal_error")
+_DRAIN_RETRY_SECONDS: Final = 5.0
+"""Another server behind the same address takes it at once; one alone needs so long to be back."""
 
 KINDS: Final[Mapping[type[Exception], ErrorKind]] = {
     ServerError: _INTERNAL,
@@ -291,6 +293,8 @@ def invalid_request(errors: Sequence[ErrorDetails]) -> InvalidRequest:
 def _headers_of(error: Exception, kind: ErrorKind) -> dict[str, str]:
     headers: dict[str, str] = {}
     seconds: float | None = getattr(error, "retry_after_seconds", None)
+    if isinstance(error, EngineDraining):
+        seconds = _DRAIN_RETRY_SECONDS
     if seconds is not None:
         headers["retry-after"] = str(math.ceil(seconds))
         headers["retry-after-ms"] = str(math.ceil(seconds * 1000))

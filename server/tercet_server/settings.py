@@ -72,6 +72,9 @@ class Settings(BaseSettings):
     api_key_file: Path | None = None
     """A file of further keys, one a line; empty lines and lines that begin with # do not count."""
 
+    page: bool = True
+    """Whether browsers find a chat page at /."""
+
     max_body_bytes: Annotated[ByteSize, Field(ge=1024, le=2**30)] = ByteSize(4 * 2**20)
     max_prompt_chars: Annotated[int, Field(ge=1)] | None = None
     """Characters in one prompt, beyond which its tokens are not even counted; None: 32 for each

@@ -121,7 +121,7 @@ def test_a_flag_and_its_variable_set_the_same_value(
 
 
 def test_the_sample_values_cover_every_plain_field() -> None:
-    others = {"api_key", "api_key_file", "prefix_cache"}  # tested below
+    others = {"api_key", "api_key_file", "page", "prefix_cache"}  # tested below
 
     assert set(SAMPLES) | others == set(FLAGS)
 
@@ -137,15 +137,17 @@ def test_a_flag_wins_over_the_environment(
     assert (settings.port, settings.model) == (9002, "from/argument")
 
 
+@pytest.mark.parametrize("name", ["page", "prefix_cache"])
 def test_a_flag_of_yes_or_no_wins_over_the_environment_both_ways(
-    given: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    given: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setenv("TERCET_PREFIX_CACHE", "false")
-    assert load_settings(**given()).prefix_cache is False
-    assert load_settings(**given("--prefix-cache")).prefix_cache is True
+    flag = flag_of(name)
+    monkeypatch.setenv(variable_of(name), "false")
+    assert getattr(load_settings(**given()), name) is False
+    assert getattr(load_settings(**given(flag)), name) is True
 
-    monkeypatch.setenv("TERCET_PREFIX_CACHE", "true")
-    assert load_settings(**given("--no-prefix-cache")).prefix_cache is False
+    monkeypatch.setenv(variable_of(name), "true")
+    assert getattr(load_settings(**given(f"--no-{flag.removeprefix('--')}")), name) is False
 
 
 def test_keys_may_be_repeated_and_come_from_a_file(

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import io
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from tercet_server.app import create_app
 from tercet_server.logs import make_logger
 from tercet_server.runner import Server, listen, url_of
 from tercet_server.settings import Settings, load_settings
+from tests.server.browser import CHROMIUM, Visit, Visitor
 
 CHAT = {"messages": [{"role": "user", "content": "hello"}], "temperature": 0}
 TEXT = {"prompt": "once upon", "temperature": 0}
@@ -91,3 +92,32 @@ async def until(condition: Callable[[], bool]) -> None:
     """Wait for what is about to happen; the test's own timeout says when it does not."""
     while not condition():  # noqa: ASYNC110 -- nobody could set an event
         await asyncio.sleep(0.005)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A browser without a window."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium was found; apt install chromium, or name one in CHROMIUM")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium: Any) -> Iterator[Visit]:
+    """Makes visitors; at the end none may have had anything to complain of."""
+    visitors: list[Visitor] = []
+
+    def begin(url: str, **options: Any) -> Visitor:
+        page = chromium.new_context(**options).new_page()
+        visitors.append(Visitor(page, url))
+        return visitors[-1]
+
+    yield begin
+    for visitor in visitors:
+        visitor.page.context.close()
+        assert visitor.complaints == []
+        assert visitor.strangers == []

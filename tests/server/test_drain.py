@@ -145,6 +145,7 @@ async def test_new_work_is_refused_while_old_work_is_finished(
 
     assert (ready.status_code, health.status_code, refused.status_code) == (503, 200, 503)
     assert refused.json()["error"]["code"] == "shutting_down"
+    assert refused.headers["retry-after"] == ready.headers["retry-after"] == "5"
     assert rest[-1] == "[DONE]"
 
 

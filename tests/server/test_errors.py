@@ -50,10 +50,10 @@ def test_an_overloaded_engine_says_when_to_come_back() -> None:
     assert reply.headers == {"retry-after": "3", "retry-after-ms": "2250"}
 
 
-def test_a_draining_server_closes_its_connections() -> None:
+def test_a_draining_server_closes_its_connections_and_says_when_to_come_back() -> None:
     reply = reply_to(EngineDraining())
     assert reply.status == 503
-    assert reply.headers == {"connection": "close"}
+    assert reply.headers == {"connection": "close", "retry-after": "5", "retry-after-ms": "5000"}
 
 
 def test_nothing_of_a_bug_reaches_the_client() -> None:
@@ -93,7 +93,7 @@ async def test_an_error_of_the_engine_becomes_its_reply(service: Service) -> Non
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("GET", "/", 404, "unknown_url"),
+        ("GET", "/nowhere", 404, "unknown_url"),
         ("POST", "/chat/completions", 404, "unknown_url"),
         ("POST", "/v1/chat/completions/", 404, "unknown_url"),
         ("GET", "/v1/%ff%00/../x", 404, "unknown_url"),

@@ -73,6 +73,7 @@ WORDINGS: Final[Mapping[str, Wording]] = {
     "cors_origin": Wording(
         "Network", 'Origin whose web pages may call; may be repeated; "*": all.', "ORIGIN"
     ),
+    "page": Wording("Network", "Show browsers a chat page at /."),
     "keep_alive_seconds": Wording("Network", "How long an idle connection is kept.", "SECONDS"),
     "ping_seconds": Wording(
         "Network", "A quiet stream gets a comment after so long, so that proxies keep it."

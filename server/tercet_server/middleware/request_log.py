@@ -25,6 +25,7 @@ _SANE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _MAX_PATH_CHARS: Final = 120
 _CLIENT_LEFT_STATUS: Final = 499
 _QUIET_PATHS: Final = frozenset({"/health", "/ready", "/metrics"})
+_QUIET_PREFIX: Final = "/page/"
 
 
 class RequestLog:
@@ -78,11 +79,13 @@ class RequestLog:
 
     def _write_line(self, scope: Scope, record: RequestRecord, status: int | None) -> None:
         self._requests.labels(status=str(status or _CLIENT_LEFT_STATUS)).inc()
-        log = self._logger.debug if scope["path"] in _QUIET_PATHS else self._logger.info
+        path: str = scope["path"]
+        is_quiet = path in _QUIET_PATHS or path.startswith(_QUIET_PREFIX)
+        log = self._logger.debug if is_quiet else self._logger.info
         log(
             "request",
             method=scope["method"],
-            path=_printable(scope["path"]),
+            path=_printable(path),
             status=status or _CLIENT_LEFT_STATUS,
             seconds=round(self._clock() - record.started_seconds, 4),
             **record.fields(),

@@ -17,7 +17,7 @@ from tercet_server.errors import ServerLoading
 router = APIRouter()
 
 
-@router.api_route("/health", methods=["GET", "HEAD"], response_model=None)
+@router.get("/health", response_model=None)
 async def health(lifecycle: LifecycleDep) -> Response:
     """Whether the process is sound."""
     with suppress(ServerLoading, EngineDraining):
@@ -25,7 +25,7 @@ async def health(lifecycle: LifecycleDep) -> Response:
     return JSONResponse({"status": "ok"})
 
 
-@router.api_route("/ready", methods=["GET", "HEAD"], response_model=None)
+@router.get("/ready", response_model=None)
 async def ready(lifecycle: LifecycleDep) -> Response:
     """Whether a request would be taken."""
     lifecycle.check_ready()

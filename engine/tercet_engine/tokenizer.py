@@ -119,6 +119,12 @@ class Tokenizer:
         """Turn token ids into text; special tokens leave nothing, broken UTF-8 becomes U+FFFD."""
         return b"".join(map(self.token_bytes, tokens)).decode("utf-8", "replace")
 
+    def token_text(self, token: int) -> str:
+        """A token as people write it: special ones by their names, broken UTF-8 as U+FFFD."""
+        if token in self._special_ids:
+            return self._added[token].decode("utf-8", "replace")
+        return self.token_bytes(token).decode("utf-8", "replace")
+
     def token_bytes(self, token: int) -> bytes:
         """The bytes that a token stands for; none for a special or unknown one."""
         if token in self._special_ids:

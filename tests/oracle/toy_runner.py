@@ -57,8 +57,13 @@ class ToyRunner:
         self._before_step()
         for chunk in range(len(batch.positions)):
             self._compute(batch, chunk)
-        tokens = [self._draw(batch, row, token) for row, token in enumerate(batch.outputs.tolist())]
-        return StepResult(tokens)
+        targets = batch.sampling.targets.tolist()
+        tokens = [
+            self._draw(batch, row, place) if targets[row] < 0 else targets[row]
+            for row, place in enumerate(batch.outputs.tolist())
+        ]
+        most = max(batch.sampling.num_logprobs.tolist(), default=-1)
+        return StepResult(tokens, *_scores(tokens, max(most, 0)), _hidden(batch))
 
     def close(self) -> None:
         self.is_closed.set()
@@ -83,6 +88,8 @@ class ToyRunner:
             position=int(sampling.position[row]),
         )
         forbidden = _forbidden(batch, row)
+        if (allowed := _allowed(batch, row)) is not None:
+            return allowed[number % len(allowed)]
         return next(
             t for t in map(self._to_token, range(number, number + 999)) if t not in forbidden
         )
@@ -115,6 +122,29 @@ def toy_completion(
         if tokens[-1] in end_tokens:
             break
     return tokens[len(prompt) :]
+
+
+def _allowed(batch: Batch, row: int) -> list[int] | None:
+    """What the row's mask leaves, None without one."""
+    if (mask := int(batch.sampling.mask_rows[row])) < 0:
+        return None
+    bits = np.unpackbits(batch.sampling.masks[mask].view(np.uint8), bitorder="little")
+    return [int(token) for token in np.flatnonzero(bits)]
+
+
+def _scores(tokens: list[int], most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Every token is the likeliest, with -1; the next ids follow, each less likely by 1."""
+    ids = np.array(tokens, np.int32).reshape(-1, 1)
+    ranks = np.arange(most, dtype=np.int32)
+    logprobs = np.full(len(tokens), -1, np.float32)
+    tops = np.broadcast_to((-1 - ranks).astype(np.float32), (len(tokens), most))
+    return logprobs, ids + ranks, tops
+
+
+def _hidden(batch: Batch) -> np.ndarray:
+    """A token's state is its id and 1."""
+    ids = batch.token_ids[batch.pooled].astype(np.float32)
+    return np.stack([ids, np.ones_like(ids)], axis=1)
 
 
 def _forbidden(batch: Batch, row: int) -> set[int]:

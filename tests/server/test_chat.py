@@ -170,13 +170,7 @@ async def test_values_that_ask_for_nothing_special_are_taken(
         ("tools", [{"type": "function", "function": {"name": "f"}}]),
         ("tool_choice", "required"),
         ("functions", [{"name": "f"}]),
-        ("response_format", {"type": "json_object"}),
-        ("logprobs", True),
-        ("logprobs", 1),
-        ("top_logprobs", 5),
         ("modalities", ["text", "audio"]),
-        ("guided_json", {"type": "object"}),
-        ("repetition_penalty", 1.1),
         ("chat_template", "{{ messages }}"),
     ],
 )

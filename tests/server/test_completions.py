@@ -114,7 +114,7 @@ async def test_what_is_no_prompt_is_refused(service: Service, prompt: object, pa
     assert response.json()["error"]["param"] == param
 
 
-@pytest.mark.parametrize(("param", "value"), [("echo", True), ("suffix", "x"), ("best_of", 2)])
+@pytest.mark.parametrize(("param", "value"), [("suffix", "x"), ("use_beam_search", True)])
 async def test_what_the_server_lacks_is_refused_by_name(
     service: Service, param: str, value: object
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from tercet_server.protocol.common import (
+    MAX_LOGPROBS,
     MAX_NAME_CHARS,
     Count,
     FinishReason,
@@ -17,6 +18,7 @@ from tercet_server.protocol.common import (
     Usage,
     refuse,
 )
+from tercet_server.protocol.logprobs import ChatLogprobs, PromptLogprobs
 
 MAX_MESSAGES: Final = 2048
 MAX_CONTENT_PARTS: Final = 1024
@@ -113,6 +115,13 @@ class ChatCompletionRequest(GenerationRequest):
         tuple[Message, ...], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)
     ]
     max_completion_tokens: Count | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=MAX_LOGPROBS)] | None = None
+
+    @property
+    def num_logprobs(self) -> int | None:
+        """Likeliest tokens to report for each of the answer's; None: no report."""
+        return (self.top_logprobs or 0) if self.logprobs else None
 
     @property
     def num_chars(self) -> int:
@@ -126,6 +135,8 @@ class ChatCompletionRequest(GenerationRequest):
 
     @model_validator(mode="after")
     def _check_that_the_limits_agree(self) -> Self:
+        if self.top_logprobs and not self.logprobs:
+            refuse("top_logprobs", "is only allowed together with logprobs=true")
         new, old = self.max_completion_tokens, self.max_tokens
         if new is not None and old is not None and new != old:
             refuse(
@@ -151,8 +162,9 @@ class ChatChoice(ResponseModel):
 
     index: int
     message: AssistantMessage
-    logprobs: None
+    logprobs: ChatLogprobs | None
     finish_reason: FinishReason
+    token_ids: list[int] | None = None
 
 
 class ChatCompletion(ResponseModel):
@@ -165,6 +177,8 @@ class ChatCompletion(ResponseModel):
     system_fingerprint: str
     choices: list[ChatChoice]
     usage: Usage
+    prompt_token_ids: list[int] | None = None
+    prompt_logprobs: PromptLogprobs | None = None
 
 
 class Delta(ResponseModel):
@@ -179,8 +193,9 @@ class ChunkChoice(ResponseModel):
 
     index: int
     delta: Delta
-    logprobs: None
+    logprobs: ChatLogprobs | None
     finish_reason: FinishReason | None
+    token_ids: list[int] | None = None
 
 
 class ChatCompletionChunk(ResponseModel):

@@ -6,12 +6,24 @@ fields are kept by name only so that the server can log them; see `ignored_field
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal, NoReturn, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from tercet_server.protocol.base import MAX_NAME_CHARS, RequestModel, ResponseModel, refuse
+from tercet_server.protocol.structured import (
+    Choices,
+    ResponseFormat,
+    Schema,
+    Structure,
+    StructuredOutputs,
+    Text,
+    find_structure,
+)
 from tercet_server.protocol.unsupported import HARMLESS_FIELDS, find_unsupported
+
+__all__ = ["MAX_NAME_CHARS", "RequestModel", "ResponseModel", "refuse"]
 
 MAX_CHOICES: Final = 16
 MAX_SEQUENCES: Final = 128
@@ -21,40 +33,14 @@ MAX_STOP_CHARS: Final = 256
 MAX_STOP_TOKEN_IDS: Final = 64
 MAX_LOGIT_BIASES: Final = 1024
 MAX_METADATA_PAIRS: Final = 16
-MAX_NAME_CHARS: Final = 256
+MAX_LOGPROBS: Final = 20
+MAX_SALT_CHARS: Final = 256
 MAX_TOKEN_ID: Final = 2**31 - 1
 MIN_SEED: Final = -(2**63)
 MAX_SEED: Final = 2**64 - 1
 
 TokenId = Annotated[int, Field(ge=0, le=MAX_TOKEN_ID)]
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
-
-
-def refuse(param: str, words: str, **context: int) -> NoReturn:
-    """Refuse a request from a validator of the whole. `words` follow the name of `param`."""
-    raise PydanticCustomError("refused", words, {"param": param, **context})
-
-
-class RequestModel(BaseModel):
-    """The base of everything a client sends."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        strict=True,
-        extra="ignore",
-        allow_inf_nan=False,
-        hide_input_in_errors=True,
-    )
-
-
-class ResponseModel(BaseModel):
-    """The base of everything the server answers. Only what was set is written."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    def to_json(self) -> str:
-        """One line of JSON; a field that was set to None is null, one never set is left out."""
-        return self.model_dump_json(exclude_unset=True)
 
 
 class StreamOptions(RequestModel):
@@ -131,7 +117,21 @@ class GenerationRequest(RequestModel):
     ignore_eos: bool | None = None
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
     logit_bias: LogitBias | None = None
+    prompt_logprobs: Annotated[int, Field(ge=0, le=MAX_LOGPROBS)] | None = None
+    return_token_ids: bool | None = None
+    response_format: ResponseFormat | None = None
+    structured_outputs: StructuredOutputs | None = None
+    guided_json: Schema | Text | None = None
+    guided_regex: Text | None = None
+    guided_choice: Choices | None = None
+    guided_grammar: Text | None = None
+    regex: Text | None = None
+    choice: Choices | None = None
+    grammar: Text | None = None
+    cache_salt: Annotated[str, Field(max_length=MAX_SALT_CHARS)] | None = None
+    priority: Annotated[int, Field(ge=-1000, le=1000)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     user: Annotated[str, Field(max_length=1024)] | None = None
@@ -141,6 +141,13 @@ class GenerationRequest(RequestModel):
     def include_usage(self) -> bool:
         """Whether a stream ends with a chunk of usage."""
         return bool(self.stream_options and self.stream_options.include_usage)
+
+    @property
+    def structure(self) -> Structure | None:
+        """What the answer must look like, however it was spelt."""
+        names = ("guided_json", "guided_regex", "guided_choice", "guided_grammar")
+        spelt = {name: getattr(self, name) for name in (*names, "regex", "choice", "grammar")}
+        return find_structure(self.response_format, self.structured_outputs, spelt)
 
     @property
     def ignored_fields(self) -> list[str]:
@@ -154,6 +161,9 @@ class GenerationRequest(RequestModel):
             refuse(*found)
         if self.stream_options is not None and not self.stream:
             refuse("stream_options", "is only allowed together with stream=true")
+        if self.stream and self.prompt_logprobs is not None:
+            refuse("prompt_logprobs", "is not told in streams; leave out stream")
+        _ = self.structure  # refuses what contradicts itself
         return self
 
 

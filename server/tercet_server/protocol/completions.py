@@ -8,6 +8,8 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from tercet_server.protocol.common import (
+    MAX_CHOICES,
+    MAX_LOGPROBS,
     MAX_SEQUENCES,
     FinishReason,
     GenerationRequest,
@@ -16,6 +18,7 @@ from tercet_server.protocol.common import (
     Usage,
     refuse,
 )
+from tercet_server.protocol.logprobs import CompletionLogprobs, PromptLogprobs
 
 DEFAULT_MAX_TOKENS: Final = 16
 """As in OpenAI's reference for this endpoint; fewer where the context has no room for them."""
@@ -57,6 +60,15 @@ class CompletionRequest(GenerationRequest):
     """The body of a request to complete a text."""
 
     prompt: Prompt
+    max_tokens: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    logprobs: Annotated[int, Field(ge=0, le=MAX_LOGPROBS)] | None = None
+    echo: bool | None = None
+    best_of: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
+
+    @property
+    def num_candidates(self) -> int:
+        """Completions of each prompt to generate, of which the best `n` are given."""
+        return self.best_of or self.n or 1
 
     @property
     def prompts(self) -> tuple[str, ...] | tuple[tuple[int, ...], ...]:
@@ -74,14 +86,25 @@ class CompletionRequest(GenerationRequest):
 
     @model_validator(mode="after")
     def _check_the_number_of_sequences(self) -> Self:
-        num_sequences = len(self.prompts) * (self.n or 1)
+        num_sequences = len(self.prompts) * self.num_candidates
         if num_sequences > MAX_SEQUENCES:
             refuse(
-                "n",
+                "best_of" if self.best_of else "n",
                 "times the number of prompts must be at most {limit}; got {value}",
                 limit=MAX_SEQUENCES,
                 value=num_sequences,
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_what_goes_together(self) -> Self:
+        given, candidates = self.n or 1, self.num_candidates
+        if candidates < given:
+            refuse("best_of", "must be at least n, {n}; got {value}", n=given, value=candidates)
+        if candidates > given and self.stream:
+            refuse("best_of", "must be n in a stream: the best is known only in the end")
+        if self.max_tokens == 0 and not self.echo and self.prompt_logprobs is None:
+            refuse("max_tokens", "may be 0 only with echo or prompt_logprobs")
         return self
 
 
@@ -90,8 +113,11 @@ class CompletionChoice(ResponseModel):
 
     index: int
     text: str
-    logprobs: None
+    logprobs: CompletionLogprobs | None
     finish_reason: FinishReason | None
+    token_ids: list[int] | None = None
+    prompt_token_ids: list[int] | None = None
+    prompt_logprobs: PromptLogprobs | None = None
 
 
 class Completion(ResponseModel):

@@ -8,7 +8,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
-from tercet_engine import AsyncEngine, ChatPrompt, CompletionRequest, SamplingParams
+from tercet_engine import (
+    AsyncEngine,
+    ChatPrompt,
+    CompletionRequest,
+    Grammar,
+    GrammarKind,
+    GrammarSpec,
+    SamplingParams,
+)
 from tercet_server.errors import PromptTooLarge, UnknownModel
 from tercet_server.protocol.common import GenerationRequest
 from tercet_server.record import RequestRecord
@@ -71,6 +79,17 @@ class Admission:
             return function(argument)
         return await asyncio.to_thread(function, argument)
 
+    async def grammar(self, request: GenerationRequest) -> Grammar | None:
+        """Compile what the answers must look like.
+
+        Raises:
+            InvalidGrammar: it cannot be enforced.
+        """
+        if (structure := request.structure) is None:
+            return None
+        kind = GrammarKind(structure.kind)
+        return await self.engine.compile_grammar(GrammarSpec(kind, structure.text, structure.param))
+
     def submit(
         self,
         request: GenerationRequest,
@@ -79,6 +98,10 @@ class Admission:
         record: RequestRecord,
         *,
         default_max_tokens: int | None = None,
+        num_choices: int | None = None,
+        logprobs: int | None = None,
+        prompt_logprobs: int | None = None,
+        grammar: Grammar | None = None,
     ) -> Generation:
         """Hand all sequences of a request to the engine, or none.
 
@@ -92,20 +115,36 @@ class Admission:
             record: is told the seed and the number of choices.
             default_max_tokens: where the client did not ask: so many, or fewer where the context
                 has no room for them; None: as many as it has room for.
+            num_choices: for each prompt; None: as many as the client asked for.
+            logprobs: likeliest tokens to report for each of the answers'; None: no report.
+            prompt_logprobs: the same for the prompts'; None: what the client asked for.
+            grammar: what every answer must obey.
 
         Raises:
             RequestError, EngineOverloaded, EngineDraining, EngineDead: why it was not taken.
         """
         params = sampling_params(
-            request, max_tokens or default_max_tokens, self.engine.info.generation_defaults
+            request,
+            default_max_tokens if max_tokens is None else max_tokens,
+            self.engine.info.generation_defaults,
+            logprobs=logprobs,
+            prompt_logprobs=request.prompt_logprobs if prompt_logprobs is None else prompt_logprobs,
         )
-        num_choices = request.n or 1
+        num_choices = num_choices or request.n or 1
         record.seed, record.stream = params.seed, bool(request.stream)
         streams = self.engine.submit(
             [
-                CompletionRequest(prompt.tokens, own_params, choice, prompt.strip_leading_space)
+                CompletionRequest(
+                    prompt.tokens,
+                    own_params,
+                    choice,
+                    prompt.strip_leading_space,
+                    grammar=grammar,
+                    priority=request.priority or 0,
+                    cache_salt=request.cache_salt or "",
+                )
                 for prompt in prompts
-                for own_params in [params if max_tokens else self._fitted(params, prompt)]
+                for own_params in [self._fitted(params, prompt) if max_tokens is None else params]
                 for choice in range(num_choices)
             ]
         )

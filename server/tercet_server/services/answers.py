@@ -1,11 +1,13 @@
 """What an assistant answers while it is computed: as events, or whole. No API's words are in it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
+from tercet_engine import TokenLogprobs
 from tercet_server.protocol.common import FinishReason, Usage
 from tercet_server.services.events import AnswerEnd, AnswerEvent, TextDelta
 from tercet_server.services.generation import Generation
+from tercet_server.services.logprobs import LogprobWriter
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +16,8 @@ class Turn:
 
     text: str
     finish_reason: FinishReason
+    token_ids: tuple[int, ...] = ()
+    logprobs: tuple[TokenLogprobs, ...] = ()
 
 
 class Answers:
@@ -23,11 +27,22 @@ class Answers:
         generation: what is being computed.
         model: the name to answer under.
         system_fingerprint: of the engine.
+        prompt_tokens: what the conversation became.
+        writer: knows the tokens' texts.
     """
 
-    def __init__(self, generation: Generation, model: str, system_fingerprint: str) -> None:
+    def __init__(
+        self,
+        generation: Generation,
+        model: str,
+        system_fingerprint: str,
+        prompt_tokens: tuple[int, ...],
+        writer: LogprobWriter,
+    ) -> None:
         self.model = model
         self.system_fingerprint = system_fingerprint
+        self.prompt_tokens = prompt_tokens
+        self.writer = writer
         self._generation = generation
 
     @property
@@ -44,21 +59,22 @@ class Answers:
         """
         async for piece in self._generation.pieces():
             if piece.text:
-                yield TextDelta(piece.index, piece.text)
-            if piece.finish_reason:
+                yield TextDelta(piece.index, piece.text, piece.token_ids, piece.logprobs)
+            if piece.finish_reason and piece.text:
                 yield AnswerEnd(piece.index, piece.finish_reason)
+            elif piece.finish_reason:
+                yield AnswerEnd(piece.index, piece.finish_reason, piece.token_ids, piece.logprobs)
 
     async def finish(self) -> list[Turn]:
         """Wait for every answer to be whole. Raises what `events` raises."""
-        texts: list[list[str]] = [[] for _ in range(self.num_choices)]
-        reasons: list[FinishReason] = ["length"] * self.num_choices
+        events: list[list[AnswerEvent]] = [[] for _ in range(self.num_choices)]
         async for event in self.events():
-            match event:
-                case TextDelta(index, text):
-                    texts[index].append(text)
-                case AnswerEnd(index, finish_reason):
-                    reasons[index] = finish_reason
-        return [Turn("".join(t), reason) for t, reason in zip(texts, reasons, strict=True)]
+            events[event.index].append(event)
+        return list(map(_turn, events))
+
+    def prompt_logprobs(self) -> tuple[TokenLogprobs | None, ...]:
+        """Of the conversation's tokens, if they were asked for; known from the first event on."""
+        return self._generation.prompt_logprobs(0)
 
     def usage(self) -> Usage:
         """Tokens up to now."""
@@ -67,3 +83,13 @@ class Answers:
     def close(self) -> None:
         """Give up what is still being computed; does nothing when nothing is."""
         self._generation.close()
+
+
+def _turn(events: Sequence[AnswerEvent]) -> Turn:
+    ends = [event.finish_reason for event in events if isinstance(event, AnswerEnd)]
+    return Turn(
+        "".join(event.text for event in events if isinstance(event, TextDelta)),
+        ends[-1] if ends else "length",
+        tuple(token for event in events for token in event.token_ids),
+        tuple(score for event in events for score in event.logprobs),
+    )

@@ -2,11 +2,11 @@
 
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tercet_engine import ChatPrompt, RequestError, TemplateError
+from tercet_engine import ChatPrompt, RequestError, TemplateError, TokenLogprobs
 from tercet_server.protocol.chat import (
     AssistantMessage,
     ChatChoice,
@@ -18,10 +18,12 @@ from tercet_server.protocol.chat import (
     Message,
 )
 from tercet_server.protocol.common import FinishReason, Usage
+from tercet_server.protocol.logprobs import ChatLogprobs
 from tercet_server.record import RequestRecord
 from tercet_server.services.admission import Admission
 from tercet_server.services.answers import Answers
-from tercet_server.services.events import AnswerEnd, TextDelta
+from tercet_server.services.events import AnswerEnd, AnswerEvent, TextDelta
+from tercet_server.services.logprobs import LogprobWriter
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class ChatService:
             ServerError, EngineError: why it was not admitted.
         """
         answers = await self.answer(request, record)
-        return ChatCompletionInProgress(answers, include_usage=request.include_usage)
+        return ChatCompletionInProgress(answers, request)
 
     async def answer(self, request: ChatCompletionRequest, record: RequestRecord) -> "Answers":
         """The same for whoever renders the answers in other words. It must be closed too."""
@@ -48,12 +50,21 @@ class ChatService:
             prompt = await self.admission.tokenise(
                 [request.num_chars], "messages", self._prompt, request.messages
             )
-            generation = self.admission.submit(request, [prompt], request.token_limit, record)
+            generation = self.admission.submit(
+                request,
+                [prompt],
+                request.token_limit,
+                record,
+                logprobs=request.num_logprobs,
+                grammar=await self.admission.grammar(request),
+            )
         except RequestError as error:
             if error.param == "prompt":  # the engine's word for it
                 error.param = "messages"
             raise
-        return Answers(generation, model, self.admission.engine.info.fingerprint)
+        engine = self.admission.engine
+        writer = LogprobWriter(engine.tokenizer)
+        return Answers(generation, model, engine.info.fingerprint, prompt.tokens, writer)
 
     def _prompt(self, messages: Iterable[Message]) -> ChatPrompt:
         template = self.admission.engine.chat_template
@@ -66,9 +77,10 @@ class ChatService:
 class ChatCompletionInProgress:
     """Answers as a chat completion: read it by `chunks` or wait for `response`."""
 
-    def __init__(self, answers: Answers, *, include_usage: bool) -> None:
+    def __init__(self, answers: Answers, request: ChatCompletionRequest) -> None:
         self._answers = answers
-        self._include_usage = include_usage
+        self._request = request
+        self._include_usage = request.include_usage
         self._head: dict[str, Any] = {
             "id": f"chatcmpl-{uuid.uuid4().hex}",
             "created": int(time.time()),
@@ -79,13 +91,13 @@ class ChatCompletionInProgress:
     async def chunks(self) -> AsyncIterator[ChatCompletionChunk]:
         """The role of each choice, its text piece by piece, why it ended; usage if asked for."""
         for index in range(self._answers.num_choices):
-            yield self._chunk(index, Delta(role="assistant", content=""))
+            yield self._chunk(Delta(role="assistant", content=""), TextDelta(index, ""))
         async for event in self._answers.events():
             match event:
-                case TextDelta(index, text):
-                    yield self._chunk(index, Delta(content=text))
-                case AnswerEnd(index, finish_reason):
-                    yield self._chunk(index, Delta(), finish_reason)
+                case TextDelta(text=text):
+                    yield self._chunk(Delta(content=text), event)
+                case AnswerEnd(finish_reason=finish_reason):
+                    yield self._chunk(Delta(), event, finish_reason)
         if self._include_usage:
             yield self._usage_chunk()
 
@@ -99,22 +111,47 @@ class ChatCompletionInProgress:
                 ChatChoice(
                     index=index,
                     message=AssistantMessage(role="assistant", content=turn.text, refusal=None),
-                    logprobs=None,
+                    logprobs=self._logprobs(turn.logprobs),
                     finish_reason=turn.finish_reason,
+                    **self._token_ids(turn.token_ids),
                 )
                 for index, turn in enumerate(turns)
             ],
             usage=self._answers.usage(),
+            **self._of_the_prompt(),
         )
 
     def close(self) -> None:
         """Give up what is still being computed; does nothing when nothing is."""
         self._answers.close()
 
+    def _logprobs(self, scores: Sequence[TokenLogprobs]) -> ChatLogprobs | None:
+        if self._request.num_logprobs is None:
+            return None
+        return self._answers.writer.chat(scores)
+
+    def _token_ids(self, token_ids: Sequence[int]) -> dict[str, Any]:
+        return {"token_ids": list(token_ids)} if self._request.return_token_ids else {}
+
+    def _of_the_prompt(self) -> dict[str, Any]:
+        fields: dict[str, Any] = {}
+        if self._request.return_token_ids:
+            fields["prompt_token_ids"] = list(self._answers.prompt_tokens)
+        if self._request.prompt_logprobs is not None:
+            scores = self._answers.prompt_logprobs()
+            fields["prompt_logprobs"] = self._answers.writer.prompt(scores)
+        return fields
+
     def _chunk(
-        self, index: int, delta: Delta, finish_reason: FinishReason | None = None
+        self, delta: Delta, event: AnswerEvent, finish_reason: FinishReason | None = None
     ) -> ChatCompletionChunk:
-        choice = ChunkChoice(index=index, delta=delta, logprobs=None, finish_reason=finish_reason)
+        choice = ChunkChoice(
+            index=event.index,
+            delta=delta,
+            logprobs=self._logprobs(event.logprobs) if event.logprobs else None,
+            finish_reason=finish_reason,
+            **self._token_ids(event.token_ids),
+        )
         usage: dict[str, None] = {"usage": None} if self._include_usage else {}
         return ChatCompletionChunk(
             **self._head, object="chat.completion.chunk", choices=[choice], **usage

@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,8 @@ from tercet_server.protocol.completions import (
 )
 from tercet_server.record import RequestRecord
 from tercet_server.services.admission import Admission
-from tercet_server.services.generation import Finished, Generation, Piece
+from tercet_server.services.choices import ChoiceWriter, best
+from tercet_server.services.generation import Generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +38,25 @@ class CompletionService:
         prompts = await self.admission.tokenise(
             request.lengths, "prompt", self._encode, request.prompts
         )
+        wants_prompt = request.echo and request.logprobs is not None
+        is_contest = request.num_candidates > (request.n or 1)
         generation = self.admission.submit(
-            request, prompts, request.max_tokens, record, default_max_tokens=DEFAULT_MAX_TOKENS
+            request,
+            prompts,
+            request.max_tokens,
+            record,
+            default_max_tokens=DEFAULT_MAX_TOKENS,
+            num_choices=request.num_candidates,
+            logprobs=0 if is_contest and request.logprobs is None else request.logprobs,
+            prompt_logprobs=request.logprobs if wants_prompt else None,
+            grammar=await self.admission.grammar(request),
         )
-        return CompletionInProgress(
-            generation,
-            model=model,
-            system_fingerprint=self.admission.engine.info.fingerprint,
-            include_usage=request.include_usage,
+        engine = self.admission.engine
+        head = {"model": model, "system_fingerprint": engine.info.fingerprint}
+        writer = ChoiceWriter(
+            request, [prompt.tokens for prompt in prompts], engine.tokenizer, generation
         )
+        return CompletionInProgress(generation, request, writer, head)
 
     def _encode(self, prompts: Sequence[str] | Sequence[tuple[int, ...]]) -> list[ChatPrompt]:
         """Texts get the model's BOS token before them; token ids are taken as they are."""
@@ -63,30 +74,40 @@ class CompletionInProgress:
     """Completions that are being generated: read them by `chunks` or wait for `response`."""
 
     def __init__(
-        self, generation: Generation, *, model: str, system_fingerprint: str, include_usage: bool
+        self,
+        generation: Generation,
+        request: CompletionRequest,
+        writer: ChoiceWriter,
+        head: Mapping[str, Any],
     ) -> None:
         self._generation = generation
-        self._include_usage = include_usage
+        self._request = request
+        self._writer = writer
         self._head: dict[str, Any] = {
             "id": f"cmpl-{uuid.uuid4().hex}",
             "object": "text_completion",
             "created": int(time.time()),
-            "model": model,
-            "system_fingerprint": system_fingerprint,
+            **head,
         }
 
     async def chunks(self) -> AsyncIterator[Completion]:
         """The texts piece by piece, the last piece of each with its reason; usage if asked for."""
-        usage: dict[str, None] = {"usage": None} if self._include_usage else {}
+        include_usage = self._request.include_usage
+        usage: dict[str, None] = {"usage": None} if include_usage else {}
         async for piece in self._generation.pieces():
-            yield Completion(**self._head, choices=[_choice(piece.index, piece)], **usage)
-        if self._include_usage:
+            choice = self._writer.choice(piece.index, piece.index, piece)
+            yield Completion(**self._head, choices=[choice], **usage)
+        if include_usage:
             yield self._completion([], self._generation.usage())
 
     async def response(self) -> Completion:
         """All texts, whole."""
         finished = await self._generation.finish()
-        choices = [_choice(index, text) for index, text in enumerate(finished)]
+        kept = best(finished, self._request.num_candidates, self._request.n or 1)
+        choices = [
+            self._writer.choice(index, candidate, finished[candidate])
+            for index, candidate in enumerate(kept)
+        ]
         return self._completion(choices, self._generation.usage())
 
     def close(self) -> None:
@@ -95,9 +116,3 @@ class CompletionInProgress:
 
     def _completion(self, choices: list[CompletionChoice], usage: Usage) -> Completion:
         return Completion(**self._head, choices=choices, usage=usage)
-
-
-def _choice(index: int, text: Piece | Finished) -> CompletionChoice:
-    return CompletionChoice(
-        index=index, text=text.text, logprobs=None, finish_reason=text.finish_reason
-    )

@@ -9,7 +9,13 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from tercet_engine import CompletionStream, EngineDraining, FinishReason
+from tercet_engine import (
+    CompletionDelta,
+    CompletionStream,
+    EngineDraining,
+    FinishReason,
+    TokenLogprobs,
+)
 from tercet_server.errors import RequestTimedOut
 from tercet_server.protocol.common import FinishReason as FinishReasonName
 from tercet_server.protocol.common import PromptTokensDetails, Usage
@@ -19,11 +25,18 @@ from tercet_server.services.merged_streams import MergedStreams
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What one choice has gained. `finish_reason` is in its last piece and no other."""
+    """What one choice has gained. `finish_reason` is in its last piece and no other.
+
+    Attributes:
+        token_ids: those that the text was made of, roughly: text may come after its tokens.
+        logprobs: one for each of them, if they were asked for.
+    """
 
     index: int
     text: str
     finish_reason: FinishReasonName | None
+    token_ids: tuple[int, ...] = ()
+    logprobs: tuple[TokenLogprobs, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +45,8 @@ class Finished:
 
     text: str
     finish_reason: FinishReasonName
+    token_ids: tuple[int, ...] = ()
+    logprobs: tuple[TokenLogprobs, ...] = ()
 
 
 class Generation:
@@ -71,25 +86,32 @@ class Generation:
             RequestTimedOut: the time is up.
             EngineDraining, EngineDead: the engine has given up.
         """
+        held: dict[int, CompletionDelta] = {}  # tokens whose text is not complete yet
         try:
-            async for index, delta in self._merged:
+            async for index, news in self._merged:
                 self._first_token_seconds = self._first_token_seconds or time.monotonic()
-                reason = _name(delta.finish_reason)
+                reason = _name(news.finish_reason)
                 if reason:
                     self._record.finish_reasons.append(reason)
+                earlier = held.pop(index, None)
+                delta = _joined(earlier, news) if earlier else news
                 if delta.text or reason:
-                    yield Piece(index, delta.text, reason)
+                    yield Piece(index, delta.text, reason, delta.token_ids, delta.logprobs)
+                else:
+                    held[index] = delta
         except TimeoutError:
             raise RequestTimedOut(self._timeout_seconds) from None
 
     async def finish(self) -> list[Finished]:
         """Wait for every choice to be whole. Raises what `pieces` raises."""
-        texts: list[list[str]] = [[] for _ in self._streams]
-        reasons: list[FinishReasonName] = ["length"] * len(self._streams)
+        pieces: list[list[Piece]] = [[] for _ in self._streams]
         async for piece in self.pieces():
-            texts[piece.index].append(piece.text)
-            reasons[piece.index] = piece.finish_reason or "length"
-        return [Finished("".join(t), reason) for t, reason in zip(texts, reasons, strict=True)]
+            pieces[piece.index].append(piece)
+        return list(map(_whole, pieces))
+
+    def prompt_logprobs(self, index: int) -> tuple[TokenLogprobs | None, ...]:
+        """Of the prompt of a choice, if they were asked for; known from its first piece on."""
+        return self._streams[index].prompt_logprobs
 
     def usage(self) -> Usage:
         """Tokens up to now. A prompt of several choices counts once."""
@@ -119,6 +141,24 @@ class Generation:
             elapsed = time.monotonic() - first
             if usage.completion_tokens > 1 and elapsed > 0:
                 record.tokens_per_second = round((usage.completion_tokens - 1) / elapsed, 2)
+
+
+def _joined(first: CompletionDelta, second: CompletionDelta) -> CompletionDelta:
+    return CompletionDelta(
+        first.text + second.text,
+        first.token_ids + second.token_ids,
+        second.finish_reason,
+        first.logprobs + second.logprobs,
+    )
+
+
+def _whole(pieces: Sequence[Piece]) -> Finished:
+    return Finished(
+        "".join(piece.text for piece in pieces),
+        next((piece.finish_reason for piece in reversed(pieces) if piece.finish_reason), "length"),
+        tuple(token for piece in pieces for token in piece.token_ids),
+        tuple(score for piece in pieces for score in piece.logprobs),
+    )
 
 
 def _name(reason: FinishReason | None) -> FinishReasonName | None:

@@ -16,7 +16,12 @@ _SMALLEST_TOP_P = 1e-9
 
 
 def sampling_params(
-    request: GenerationRequest, max_tokens: int | None, defaults: GenerationDefaults
+    request: GenerationRequest,
+    max_tokens: int | None,
+    defaults: GenerationDefaults,
+    *,
+    logprobs: int | None = None,
+    prompt_logprobs: int | None = None,
 ) -> SamplingParams:
     """The engine's parameters for a request.
 
@@ -24,6 +29,8 @@ def sampling_params(
         request: has passed the door, so single fields are in their ranges.
         max_tokens: of the answer; None: as many as the context has room for.
         defaults: the model's.
+        logprobs: likeliest tokens to report for each of the answer's; None: no report.
+        prompt_logprobs: the same for the prompt's.
 
     Raises:
         InvalidSamplingParams: fields contradict each other.
@@ -38,11 +45,14 @@ def sampling_params(
         seed=secrets.randbits(63) if request.seed is None else request.seed % 2**64,
         presence_penalty=request.presence_penalty or 0.0,
         frequency_penalty=request.frequency_penalty or 0.0,
+        repetition_penalty=request.repetition_penalty or 1.0,
         logit_bias={int(token): bias for token, bias in (request.logit_bias or {}).items()},
         stop=request.stop,
         stop_token_ids=frozenset(request.stop_token_ids or ()),
         ignore_eos=bool(request.ignore_eos),
         min_tokens=request.min_tokens or 0,
+        logprobs=logprobs,
+        prompt_logprobs=prompt_logprobs,
     )
 
 

@@ -1,0 +1,90 @@
+"""From the engine's log-probabilities to those of the protocol."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from tercet_engine import Tokenizer, TokenLogprobs
+from tercet_server.protocol.logprobs import (
+    ChatLogprobs,
+    CompletionLogprobs,
+    PromptLogprob,
+    PromptLogprobs,
+    TokenLogprob,
+    TopLogprob,
+)
+
+_LOWEST: Final = -9999.0
+"""JSON knows no infinity."""
+
+
+class LogprobWriter:
+    """Writes log-probabilities with the texts of one tokenizer's tokens."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def chat(self, scores: Iterable[TokenLogprobs]) -> ChatLogprobs:
+        """In chat's form."""
+        content = [
+            TokenLogprob(
+                **self._named(score.token, score.logprob),
+                top_logprobs=[TopLogprob(**self._named(*entry)) for entry in score.top],
+            )
+            for score in scores
+        ]
+        return ChatLogprobs(content=content, refusal=None)
+
+    def completion(
+        self, tokens: Sequence[int], scores: Sequence[TokenLogprobs | None], offset: int
+    ) -> CompletionLogprobs:
+        """In the older form, of text that begins `offset` characters into the answer.
+
+        The token itself is always among its `top_logprobs`. Where several tokens have the same
+        text, the likeliest stands for them.
+        """
+        texts = [self._tokenizer.token_text(token) for token in tokens]
+        offsets = []
+        for text in texts:
+            offsets.append(offset)
+            offset += len(text)
+        return CompletionLogprobs(
+            tokens=texts,
+            token_logprobs=[_floored(score.logprob) if score else None for score in scores],
+            top_logprobs=[self._by_text(score) if score else None for score in scores],
+            text_offset=offsets,
+        )
+
+    def prompt(self, scores: Iterable[TokenLogprobs | None]) -> PromptLogprobs:
+        """Of a prompt's tokens, by the tokens' ids."""
+        return [self._by_id(score) if score else None for score in scores]
+
+    def _by_text(self, score: TokenLogprobs) -> dict[str, float]:
+        entries: dict[str, float] = {}
+        for token, logprob in (*score.top, (score.token, score.logprob)):
+            text = self._tokenizer.token_text(token)
+            entries[text] = max(_floored(logprob), entries.get(text, _LOWEST))
+        return entries
+
+    def _by_id(self, score: TokenLogprobs) -> dict[str, PromptLogprob]:
+        ranks = {token: rank for rank, (token, _) in enumerate(score.top, start=1)}
+        entries = dict(score.top) | {score.token: score.logprob}
+        return {
+            str(token): PromptLogprob(
+                logprob=_floored(logprob),
+                rank=ranks.get(token),
+                decoded_token=self._tokenizer.token_text(token),
+            )
+            for token, logprob in entries.items()
+        }
+
+    def _named(self, token: int, logprob: float) -> dict[str, object]:
+        own = self._tokenizer.token_bytes(token)
+        return {
+            "token": self._tokenizer.token_text(token),
+            "logprob": _floored(logprob),
+            "bytes": list(own) if own else None,
+        }
+
+
+def _floored(logprob: float) -> float:
+    return max(logprob, _LOWEST)

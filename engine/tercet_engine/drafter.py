@@ -17,7 +17,7 @@ _MAX_MATCH: Final = 10
 """Tokens that are compared: more would not make a guess any surer."""
 _GRADE_OF_LENGTH: Final = (0, 0, 0, 1, 2, 2, 3, 3, 3, 3, 4)
 """Matches of 2, 3, 4 to 5, 6 to 9, and 10 tokens or more are trusted apart."""
-_FIRST_TRUST: Final = (0.25, 0.4, 0.55, 0.7, 0.85)
+_FIRST_TRUST: Final = (0.25, 0.5, 0.65, 0.85, 0.95)
 _LEARNING_RATE: Final = 0.125
 
 

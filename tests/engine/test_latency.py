@@ -12,6 +12,7 @@ from tercet_engine.config import EngineConfig
 from tercet_engine.core import EngineCore
 from tercet_engine.sampling_params import SamplingParams
 from tercet_engine.sequence import Sequence
+from tercet_engine.step_result import StepResult
 
 
 class TimedModel:
@@ -24,13 +25,14 @@ class TimedModel:
     def clock(self) -> float:
         return self.now
 
-    def run(self, batch: Batch) -> list[int]:
+    def run(self, batch: Batch) -> StepResult:
         starts, positions = batch.chunk_starts.tolist(), batch.positions.tolist()
         lengths = [end - start for start, end in itertools.pairwise(starts)]
         keys = sum(n * (p + n / 2) for n, p in zip(lengths, positions, strict=True))
         self.now += 0.020 + 0.005 * len(batch.token_ids) + 2e-6 * keys
         self.num_drawn += len(batch.outputs)
-        return list(range(self.num_drawn, self.num_drawn + len(batch.outputs)))  # never the same
+        # Never the same, so that nothing can be guessed.
+        return StepResult(range(self.num_drawn, self.num_drawn + len(batch.outputs)))
 
     def close(self) -> None:
         pass

@@ -116,7 +116,7 @@ MUTANTS = (
     Mutant(
         "a prompt found whole in the cache computes nothing",
         "scheduler",
-        "num_matchable = (len(seq.tokens) - 1) //",
+        "num_matchable = seq.num_cacheable_tokens //",
         "num_matchable = len(seq.tokens) //",
         SCHEDULER,
     ),
@@ -130,7 +130,7 @@ MUTANTS = (
     Mutant(
         "the preempted goes to the end of the line",
         "scheduler",
-        "        if seq.num_generated_tokens:\n            seq.turn = 0\n",
+        "        if seq.num_generated_tokens:\n            seq.turn = seq.priority * _PRIORITY\n",
         "",
         SCHEDULER,
     ),
@@ -193,15 +193,15 @@ MUTANTS = (
     Mutant(
         "prompts are served in order of arrival, whatever their length",
         "scheduler",
-        "seq.turn = self._num_scheduled + len(seq.tokens)",
-        "seq.turn = self._num_scheduled",
+        "_PRIORITY + self._num_scheduled + len(seq.tokens)",
+        "_PRIORITY + self._num_scheduled",
         SCHEDULER,
     ),
     Mutant(
         "short prompts overtake a long one for ever",
         "scheduler",
-        "seq.turn = self._num_scheduled + len(seq.tokens)",
-        "seq.turn = len(seq.tokens)",
+        "_PRIORITY + self._num_scheduled + len(seq.tokens)",
+        "_PRIORITY + len(seq.tokens)",
         (*SCHEDULER, "test_latency"),
     ),
     Mutant(
@@ -284,8 +284,8 @@ MUTANTS = (
     Mutant(
         "end tokens stay forbidden after guesses",
         "batch",
-        "chunk.seq.forbidden_tokens(num_guesses)",
-        "chunk.seq.forbidden_tokens()",
+        "row.chunk.seq.forbidden_tokens(row.num_guesses)",
+        "row.chunk.seq.forbidden_tokens()",
         ("test_batch",),
     ),
     Mutant(
@@ -305,8 +305,8 @@ MUTANTS = (
     Mutant(
         "the drawing position lags by one",
         "batch",
-        "position=_int32([len(chunk.seq.tokens) + num_guesses for",
-        "position=_int32([len(chunk.seq.tokens) + num_guesses - 1 for",
+        "position=_int32([len(row.chunk.seq.tokens) + row.num_guesses for",
+        "position=_int32([len(row.chunk.seq.tokens) + row.num_guesses - 1 for",
         ARRAYS,
     ),
     Mutant(
@@ -347,8 +347,8 @@ MUTANTS = (
     Mutant(
         "the first stop string of the list wins",
         "detokenizer",
-        "return min(matches)[1] if matches else None",
-        "return matches[0][1] if matches else None",
+        "return min(matches)[1:] if matches else None",
+        "return matches[0][1:] if matches else None",
         TEXT,
     ),
     Mutant(

@@ -7,8 +7,8 @@ the ones that wait. Memory follows from these numbers and is allocated at start.
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+from tercet_engine.drafter import MAX_DRAFT
 from tercet_engine.errors import InvalidConfig
-from tercet_engine.speculation import MAX_DRAFT
 
 BLOCK_SIZE: Final = 16
 """Tokens per block of the KV cache, the unit in which attention is summed; fixed by the kernels."""

@@ -6,10 +6,11 @@ Nothing here changes what is computed for a sequence, only when: tokens never de
 from dataclasses import dataclass
 from typing import Final
 
-MIN_CHUNK: Final = 32
+MIN_CHUNK: Final = 16
 """Prompt tokens that a step takes in however slow it is, so that no prompt starves."""
 
-_LEARNING_RATE: Final = 0.15
+_LEARNING_RATE: Final = 0.2
+"""How much of what a prediction missed the next one makes good."""
 _MAX_SURPRISE: Final = 2.0
 """A step that was interrupted by something else counts as this many times too slow at most."""
 
@@ -88,11 +89,17 @@ class StepTimes:
             self._output *= ratio
             return
         surprise = min(max(ratio, 1 / _MAX_SURPRISE), _MAX_SURPRISE) - 1
-        gain = _LEARNING_RATE * surprise / predicted
-        self._step += gain * self._step**2
-        self._token += gain * self._token**2 * load.num_tokens
-        self._key += gain * self._key**2 * load.num_keys
-        self._output += gain * self._output**2 * load.num_outputs
+        parts = (
+            self._step,
+            self._token * load.num_tokens,
+            self._key * load.num_keys,
+            self._output * load.num_outputs,
+        )
+        gain = _LEARNING_RATE * surprise * predicted / sum(part * part for part in parts)
+        self._step *= 1 + gain * parts[0]
+        self._token *= 1 + gain * parts[1]
+        self._key *= 1 + gain * parts[2]
+        self._output *= 1 + gain * parts[3]
 
 
 class StepBudget:

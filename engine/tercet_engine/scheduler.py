@@ -18,7 +18,7 @@ from tercet_engine.block_pool import BlockPool, hash_block
 from tercet_engine.completion import FinishReason, Pooling
 from tercet_engine.pace import Load, StepBudget, StepTimes
 from tercet_engine.sequence import Sequence
-from tercet_engine.speculation import Drafter, Gain
+from tercet_engine.speculation import Speculator
 
 _turn = attrgetter("turn")
 _PRIORITY = 1 << 48  # tokens: more than are ever scheduled
@@ -101,6 +101,7 @@ class Scheduler:
         self._load = Load()  # of the step that was scheduled last
         self._prompt_times = StepTimes()
         self._stream_times = StepTimes()
+        self._speculator = Speculator(self._stream_times)
         self._num_scheduled = 0
         self.num_preemptions = 0
         self.num_drafted_tokens = 0
@@ -139,11 +140,11 @@ class Scheduler:
 
     def schedule(self) -> list[Chunk]:
         """Choose the next batch. Empty only when there is nothing left to do."""
-        batch = self._streams()
-        batch += self._prompts(self._budget(num_streams=len(batch)))
-        batch = self._with_drafts(batch)
+        streams = self._streams()
+        prompts = self._prompts(self._budget(num_streams=len(streams)))
+        self._add_guesses(streams)
         self._num_scheduled += self._load.num_tokens
-        return batch
+        return streams + prompts
 
     def update(self, batch: Iterable[Chunk], next_tokens: List[int]) -> list[Advance]:
         """Record one computed step; return who got tokens, in the batch's order.
@@ -228,41 +229,26 @@ class Scheduler:
             self._load.add(num_tokens, seq.num_computed_tokens, chunk.num_outputs)
         return batch
 
-    def _with_drafts(self, batch: list[Chunk]) -> list[Chunk]:
-        """Add guesses to streams as long as they promise more tokens per second than without."""
-        times, load = self._stream_times, self._load
+    def _add_guesses(self, streams: list[Chunk]) -> None:
+        """Let streams run ahead where it pays, in what the step has left of tokens and outputs."""
+        load = self._load
         num_rows = min(
             self._max_outputs - load.num_outputs, self._max_batch_tokens - load.num_tokens
         )
-        if num_rows <= 0 or not load.num_outputs or not times.is_measured:
-            return batch
-        gain = Gain(load.num_tokens, times.seconds(load))
-        if not gain.is_worth_trying(times.output_seconds(load.num_keys // load.num_tokens)):
-            return batch
-        for index, (seq, num_tokens, _) in enumerate(batch):
-            if num_tokens == 1 and seq.may_speculate:
-                limit = min(num_rows, seq.num_tokens_left - 1)
-                if limit > 0 and (draft := self._draft(seq, limit, gain)):
-                    batch[index] = Chunk(seq, 1, draft)
-                    load.add(len(draft), len(seq.tokens), len(draft))
-                    num_rows -= len(draft)
-        return batch
+        guesses = self._speculator.choose([chunk.seq for chunk in streams], load, num_rows)
+        for index, draft in list(guesses):
+            seq = streams[index].seq
+            streams[index] = Chunk(seq, 1, draft[: self._room_ahead(seq, len(draft))])
+            num_guesses = len(streams[index].draft)
+            load.add(num_guesses, len(seq.tokens), num_guesses)
+            self.num_drafted_tokens += num_guesses
 
-    def _draft(self, seq: Sequence, limit: int, gain: Gain) -> tuple[int, ...]:
-        """Guess how a sequence goes on, as far as it pays, and find room for the guesses."""
-        seq.drafter = drafter = seq.drafter or Drafter(seq.tokens)
-        drafter.follow()
-        cost = self._stream_times.output_seconds(len(seq.tokens))
-        if not (num_guesses := gain.count(drafter.chances(limit), cost)):
-            return ()
-        # Room is taken from free blocks, never from another sequence.
-        num_wanted = self._pool.num_blocks_for(len(seq.tokens) + num_guesses)
-        num_new = min(num_wanted - len(seq.block_table), self._pool.num_free_blocks)
+    def _room_ahead(self, seq: Sequence, num_wanted: int) -> int:
+        """Find room for tokens beyond a sequence's own in free blocks, never in those of others."""
+        num_blocks = self._pool.num_blocks_for(len(seq.tokens) + num_wanted)
+        num_new = min(num_blocks - len(seq.block_table), self._pool.num_free_blocks)
         seq.block_table.extend(self._pool.allocate(num_new))
-        room = len(seq.block_table) * self._pool.block_size - len(seq.tokens)
-        num_guesses = min(num_guesses, room)
-        self.num_drafted_tokens += num_guesses
-        return drafter.draft(num_guesses)
+        return len(seq.block_table) * self._pool.block_size - len(seq.tokens)
 
     def _append(self, seq: Sequence, drawn: List[int], draft: tuple[int, ...]) -> int:
         """Append the tokens drawn up to the first that was not guessed; return how many were.

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tercet_engine.completion import FinishReason, Pooling, TokenLogprobs
+from tercet_engine.drafter import Drafter
 from tercet_engine.grammar import Constraint
 from tercet_engine.sampling_params import SamplingParams
-from tercet_engine.speculation import Drafter
 
 Float64Array = npt.NDArray[np.float64]
 

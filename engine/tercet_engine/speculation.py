@@ -1,27 +1,25 @@
-"""Guessing how a text goes on by looking for its last tokens earlier in it.
+"""Decides how many guesses are computed in a step, so that they save time and never cost it.
 
-Text that quotes its prompt, or itself, goes on as it went on before. The guesses are computed in
-one batch with the token they follow, and each is kept only if it is the very token that is drawn in
-its place: a guess can save time and cannot change a text.
+On a memory-bound machine a few more tokens add little to a step; where many streams already keep
+the processor busy they add as much as they could save. Which it is follows from the measured times
+of steps, and how often guesses are right from the text itself.
 """
 
-from array import array
 from collections.abc import Iterable, Iterator
+from collections.abc import Sequence as List
 from typing import Final
 
-MAX_DRAFT: Final = 15
-"""Tokens guessed at once, at most."""
-_MAX_CANDIDATES: Final = 8
-"""Earlier places that are compared, the latest first."""
-_MAX_MATCH: Final = 10
-"""Tokens that are compared: more would not make a guess any surer."""
-_GRADE_OF_LENGTH: Final = (0, 0, 0, 1, 2, 2, 3, 3, 3, 3, 4)
-"""Matches of 2, 3, 4 to 5, 6 to 9, and 10 tokens or more are trusted apart."""
-_FIRST_TRUST: Final = (0.25, 0.4, 0.55, 0.7, 0.85)
-_LEARNING_RATE: Final = 0.125
+from tercet_engine.drafter import Drafter
+from tercet_engine.pace import Load, StepTimes
+from tercet_engine.sequence import Sequence
+
 _MAX_WORTH: Final = 0.85
-"""Where a token in a larger batch costs more than this share of one in the batch as it is, guesses
-are not even looked for: many streams keep the processor busy by themselves."""
+"""Where a token added to a batch costs more than this share of those in it, nothing is guessed."""
+_LOOK_SECONDS: Final = 5e-6
+"""What it takes to look for guesses for one sequence, about,"""
+_MAX_LOOK_SHARE: Final = 0.015
+"""and the share of a step that it may take. Where steps are very short, one that found no guess is
+followed by some that look for none."""
 
 
 class Gain:
@@ -37,7 +35,7 @@ class Gain:
         self._seconds = seconds
 
     def is_worth_trying(self, cost: float) -> bool:
-        """Whether guesses that cost so much could save more than looking for them takes."""
+        """Whether guesses that cost so much could save more than it takes to look for them."""
         return cost * self._num_useful <= _MAX_WORTH * self._seconds
 
     def count(self, chances: Iterable[float], cost: float) -> int:
@@ -52,79 +50,47 @@ class Gain:
         return count
 
 
-class Drafter:
-    """Guesses the next tokens of one sequence, and keeps count of how often it was right.
-
-    Every token that is drawn is compared with the guess for it, whether or not the guess was put to
-    use, so that the trust in a kind of match is measured at no cost.
+class Speculator:
+    """Chooses guesses for the streams of a step.
 
     Args:
-        tokens: the sequence's own list, which only grows.
+        times: predicts what a step takes. Until it is measured nothing is guessed.
     """
 
-    __slots__ = ("_earlier", "_latest", "_length", "_num_seen", "_source", "_tokens", "_trust")
+    def __init__(self, times: StepTimes) -> None:
+        self._times = times
+        self._num_steps = 0
+        self._next_look = 0
 
-    def __init__(self, tokens: list[int]) -> None:
-        self._tokens = tokens
-        self._trust = list(_FIRST_TRUST)
-        # For each pair of tokens the place that last followed it; for each place, counted from 2
-        # on, the one before it that followed the same pair, or 0.
-        self._latest: dict[int, int] = {}
-        self._earlier = array("i", (0, 0))
-        self._num_seen = min(2, len(tokens))
-        # While a match is on: the place whose token is the guess, and how many tokens agree up to
-        # there. 0: there is none.
-        self._source = 0
-        self._length = 0
+    def choose(
+        self, streams: List[Sequence], load: Load, num_rows: int
+    ) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """Yield the indices of streams for which guesses pay, with the guesses.
 
-    def follow(self) -> None:
-        """Take in the tokens drawn since the last call, and look for what they resemble."""
-        tokens, latest, earlier = self._tokens, self._latest, self._earlier
-        for place in range(self._num_seen, len(tokens)):
-            if self._source:
-                self._judge(tokens[place])
-            pair = tokens[place - 2] << 32 | tokens[place - 1]
-            earlier.append(latest.get(pair, 0))
-            latest[pair] = place
-        self._num_seen = len(tokens)
-        if not self._source and len(tokens) >= 2:
-            self._search()
-
-    def chances(self, limit: int) -> Iterator[float]:
-        """The probability that the first guess is right, that the first two are, and so on."""
-        if not self._source:
+        Args:
+            streams: sequences that get one token in this step.
+            load: all that the step computes without guesses.
+            num_rows: guesses at most.
+        """
+        self._num_steps += 1
+        is_possible = streams and num_rows > 0 and self._times.is_measured
+        if not is_possible or self._num_steps < self._next_look:
             return
-        chance = 1.0
-        for length in range(self._length, self._length + min(limit, MAX_DRAFT)):
-            chance *= self._trust[_GRADE_OF_LENGTH[min(length, _MAX_MATCH)]]
-            yield chance
-
-    def draft(self, num_tokens: int) -> tuple[int, ...]:
-        """The first guesses. A match that reaches the text's end repeats itself from there on."""
-        source, period = self._source, len(self._tokens) - self._source
-        return tuple([self._tokens[source + i % period] for i in range(num_tokens)])
-
-    def _judge(self, token: int) -> None:
-        grade = _GRADE_OF_LENGTH[self._length]
-        is_right = self._tokens[self._source] == token
-        self._trust[grade] += _LEARNING_RATE * (is_right - self._trust[grade])
-        self._source = self._source + 1 if is_right else 0
-        self._length = min(self._length + 1, _MAX_MATCH)
-
-    def _search(self) -> None:
-        """Among the latest places that follow the last pair, take the one with most before it."""
-        tokens = self._tokens
-        place = self._latest.get(tokens[-2] << 32 | tokens[-1], 0)
-        self._length = 0
-        for _ in range(_MAX_CANDIDATES):
-            if not place:
-                return
-            length = 2
-            while (
-                length < min(_MAX_MATCH, place)
-                and tokens[place - length - 1] == tokens[-length - 1]
-            ):
-                length += 1
-            if length > self._length:
-                self._source, self._length = place, length
-            place = self._earlier[place]
+        seconds = self._times.seconds(load)
+        look_seconds = len(streams) * _LOOK_SECONDS
+        self._next_look = self._num_steps + 1 + int(look_seconds / (_MAX_LOOK_SHARE * seconds))
+        gain = Gain(load.num_tokens, seconds)
+        if not gain.is_worth_trying(self._times.output_seconds(load.num_keys // load.num_tokens)):
+            return
+        for index, seq in enumerate(streams):
+            if not seq.may_speculate:
+                continue
+            if (drafter := seq.drafter) is None:
+                drafter = seq.drafter = Drafter(seq.tokens)
+            drafter.follow()
+            chances = drafter.chances(min(num_rows, seq.num_tokens_left - 1))
+            cost = self._times.output_seconds(len(seq.tokens))
+            if num_guesses := gain.count(chances, cost):
+                num_rows -= num_guesses
+                self._next_look = 0
+                yield index, drafter.draft(num_guesses)

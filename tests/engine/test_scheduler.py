@@ -148,6 +148,15 @@ def test_generated_tokens_are_remembered_as_well_as_prompts() -> None:
     assert step(scheduler) == [(follow_up, 1)]
 
 
+def test_a_block_begun_by_a_prompt_is_remembered_once_the_answer_has_filled_it() -> None:
+    scheduler = make_scheduler(make_pool(8))
+    run(scheduler, sequence([1, 2, 3, 4, 5], max_tokens=4))  # computed: 1 2 3 4, 5 0 0 0
+    follow_up = sequence([1, 2, 3, 4, 5, 0, 0, 0, 7])
+    scheduler.add(follow_up)
+
+    assert step(scheduler) == [(follow_up, 1)]
+
+
 def test_a_block_after_another_prefix_is_not_taken_for_the_same() -> None:
     scheduler = make_scheduler(make_pool(8))
     run(scheduler, sequence([1, 1, 1, 1, 5, 6, 7, 8, 9], max_tokens=1))
@@ -216,6 +225,20 @@ def test_a_preempted_sequence_is_the_next_to_run_and_computes_its_tokens_anew() 
 
     assert younger.block_table == waiting.block_table == array("i")
     assert step(scheduler) == [(younger, 3), (waiting, 1)]
+
+
+def test_who_is_preempted_while_answering_is_first_in_line_however_long_its_prompt() -> None:
+    scheduler = make_scheduler(make_pool(4))
+    run(scheduler, sequence([5] * 9, max_tokens=1))
+    older, younger, short = sequence([1, 2, 3], max_tokens=3), sequence([5] * 9), sequence([7])
+    scheduler.add(older)
+    step(scheduler)
+    scheduler.add(younger)  # of whose turn eight tokens were cached and passed in no time
+    step(scheduler)
+    scheduler.add(short)
+
+    assert [step(scheduler), scheduler.num_preemptions] == [[(older, 1)], 1]
+    assert [seq for seq, _ in step(scheduler)] == [younger, short]
 
 
 def test_nobody_is_admitted_in_the_step_that_preempted() -> None:

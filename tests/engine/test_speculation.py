@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from tercet_engine.speculation import MAX_DRAFT, Drafter, Gain
+from tercet_engine.drafter import MAX_DRAFT, Drafter
+from tercet_engine.speculation import Gain
 
 
 def drafter_of(tokens: list[int]) -> Drafter:

@@ -235,7 +235,8 @@ def test_guessing_changes_nothing(
 
     assert served == [answer(core_for(plain), one) for one in asked]
     assert stats.num_accepted_tokens > 20
-    assert stats.num_drafted_tokens > stats.num_accepted_tokens
+    if temperature:  # else the text repeats itself so strictly that no guess is wrong
+        assert stats.num_drafted_tokens > stats.num_accepted_tokens
 
 
 def test_other_seeds_and_choices_give_other_answers(plain: LoadedModel) -> None:

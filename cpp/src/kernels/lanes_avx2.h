@@ -156,6 +156,10 @@ inline Words ShiftRightSigned(Words a) {
   return {_mm256_srai_epi32(a.low, kBits), _mm256_srai_epi32(a.high, kBits)};
 }
 
+// Empty statements that keep GCC 12 from holding a second copy of a sum for after the loop.
+inline void Pin(Floats& sum) { __asm__("" : "+x"(sum.low), "+x"(sum.high)); }
+inline void Pin(Words& sum) { __asm__("" : "+x"(sum.low), "+x"(sum.high)); }
+
 // Four signed bytes in each lane, widened to 16 bits: bytes 0 and 2, and bytes 1 and 3, as pairs.
 struct Quads {
   Words even;
@@ -177,9 +181,11 @@ struct Factors {
   __m256i odd;
 };
 inline Factors LoadFactors(const void* from) {
-  int32_t pairs[2];
-  memcpy(pairs, from, sizeof pairs);
-  return {_mm256_set1_epi32(pairs[0]), _mm256_set1_epi32(pairs[1])};
+  int32_t even = 0;
+  int32_t odd = 0;
+  memcpy(&even, from, sizeof even);
+  memcpy(&odd, static_cast<const uint8_t*>(from) + sizeof even, sizeof odd);
+  return {_mm256_set1_epi32(even), _mm256_set1_epi32(odd)};
 }
 inline void StoreFactors(Words x, void* to) {
   const __m256i halves = PackedHalves(x);

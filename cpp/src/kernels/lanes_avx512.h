@@ -103,6 +103,10 @@ inline Words ShiftRightSigned(Words a) {
   return {_mm512_srai_epi32(a.v, kBits)};
 }
 
+// Empty statements that keep GCC 12 from holding a second copy of a sum for after the loop.
+inline void Pin(Floats& sum) { __asm__("" : "+v"(sum.v)); }
+inline void Pin(Words& sum) { __asm__("" : "+v"(sum.v)); }
+
 // Four signed bytes in each lane, widened to 16 bits: bytes 0 and 2, and bytes 1 and 3, as pairs.
 struct Quads {
   __m512i even;
@@ -119,9 +123,11 @@ struct Factors {
   __m512i odd;
 };
 inline Factors LoadFactors(const void* from) {
-  int32_t pairs[2];
-  memcpy(pairs, from, sizeof pairs);
-  return {_mm512_set1_epi32(pairs[0]), _mm512_set1_epi32(pairs[1])};
+  int32_t even = 0;
+  int32_t odd = 0;
+  memcpy(&even, from, sizeof even);
+  memcpy(&odd, static_cast<const uint8_t*>(from) + sizeof even, sizeof odd);
+  return {_mm512_set1_epi32(even), _mm512_set1_epi32(odd)};
 }
 inline void StoreFactors(Words x, void* to) {
   const __m256i halves = _mm512_cvtepi32_epi16(x.v);
@@ -132,10 +138,12 @@ inline void StoreFactors(Words x, void* to) {
 // sum + the four products of each lane.
 inline __m512i DotPairs(__m512i a, __m512i b, __m512i sum) {
 #ifdef __AVX512VNNI__
-  return _mm512_dpwssd_epi32(sum, a, b);
+  sum = _mm512_dpwssd_epi32(sum, a, b);
 #else
-  return _mm512_add_epi32(sum, _mm512_madd_epi16(a, b));
+  sum = _mm512_add_epi32(sum, _mm512_madd_epi16(a, b));
 #endif
+  __asm__("" : "+v"(sum));
+  return sum;
 }
 inline Words DotQuads(Quads x, Factors f, Words sum) {
   return {DotPairs(x.odd, f.odd, DotPairs(x.even, f.even, sum.v))};

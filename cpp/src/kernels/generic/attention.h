@@ -24,38 +24,48 @@ inline void ScoreBlocks(const AttentionTask& task, size_t row, size_t first, boo
       task.queries + row / task.group * task.query_stride + row % task.group * task.head_dim;
   const Element* keys[kBlocks];
   const Element* next[kBlocks];
+#pragma GCC unroll 4
   for (size_t b = 0; b < kBlocks; ++b) {
     keys[b] = CacheBlock<Element>(task, first + b) + task.key_offset;
     next[b] = ask ? CacheBlock<Element>(task, first + b + kPanelBlocks) + task.key_offset : keys[b];
   }
   constexpr size_t kLineColumns = 64 / (kBlockSize * sizeof(Element));  // of a cache line
   Floats dots[kHeads][kBlocks];
+#pragma GCC unroll 4
   for (size_t h = 0; h < kHeads; ++h) {
+#pragma GCC unroll 4
     for (size_t b = 0; b < kBlocks; ++b) {
       dots[h][b] = Broadcast(0.0f);
     }
   }
   for (size_t begin = 0; begin < task.head_dim; begin += kLineColumns) {
     if (ask) {
+#pragma GCC unroll 4
       for (size_t b = 0; b < kBlocks; ++b) {
         __builtin_prefetch(next[b] + begin * kBlockSize);
       }
     }
     for (size_t d = begin; d < begin + kLineColumns; ++d) {
       Floats k[kBlocks];
+#pragma GCC unroll 4
       for (size_t b = 0; b < kBlocks; ++b) {
         k[b] = LoadElements(keys[b] + d * kBlockSize);
       }
+#pragma GCC unroll 4
       for (size_t h = 0; h < kHeads; ++h) {
         const Floats q = Broadcast(queries[h * task.head_dim + d]);
+#pragma GCC unroll 4
         for (size_t b = 0; b < kBlocks; ++b) {
           dots[h][b] = Fma(q, k[b], dots[h][b]);
+          Pin(dots[h][b]);
         }
       }
     }
   }
+#pragma GCC unroll 4
   for (size_t h = 0; h < kHeads; ++h) {
     float* scores = task.scores + (row + h) * task.scores_stride;
+#pragma GCC unroll 4
     for (size_t b = 0; b < kBlocks; ++b) {
       Store(Mul(dots[h][b], Broadcast(task.scale)), scores + (first + b) * kBlockSize);
     }
@@ -79,16 +89,20 @@ inline void MixValues(const AttentionTask& task, size_t row, size_t begin, size_
     const size_t block_end = end - j < kBlockSize ? end : j + kBlockSize;
     for (; j < block_end; ++j, values += task.head_dim, next += task.head_dim) {
       Floats value[kVectors];
+#pragma GCC unroll 4
       for (size_t v = 0; v < kVectors; ++v) {
         value[v] = LoadElements(values + v * 16);
         if (ask && v * 16 * sizeof(Element) % 64 == 0) {
           __builtin_prefetch(next + v * 16);
         }
       }
+#pragma GCC unroll 4
       for (size_t h = 0; h < kHeads; ++h) {
         const Floats p = Broadcast(weights[h * task.scores_stride + j]);
+#pragma GCC unroll 4
         for (size_t v = 0; v < kVectors; ++v) {
           acc[h][v] = Fma(p, value[v], acc[h][v]);
+          Pin(acc[h][v]);
         }
       }
     }

@@ -84,35 +84,46 @@ struct Int8Cache {
     const float* query_scales = task.query_scales + t * task.query_scale_stride + head;
     const int8_t* keys[kBlocks];
     const int8_t* next[kBlocks];
+#pragma GCC unroll 4
     for (size_t b = 0; b < kBlocks; ++b) {
       keys[b] = CacheBlock<int8_t>(task, first + b) + task.key_offset;
       next[b] =
           ask ? CacheBlock<int8_t>(task, first + b + kPanelBlocks) + task.key_offset : keys[b];
     }
     Words dots[kHeads][kBlocks];
+#pragma GCC unroll 4
     for (size_t h = 0; h < kHeads; ++h) {
+#pragma GCC unroll 4
       for (size_t b = 0; b < kBlocks; ++b) {
         dots[h][b] = BroadcastWord(0);
       }
     }
     for (size_t d = 0; d < task.head_dim; d += 4) {
+      if (ask) {
+#pragma GCC unroll 4
+        for (size_t b = 0; b < kBlocks; ++b) {
+          __builtin_prefetch(next[b] + d * kBlockSize);
+        }
+      }
       Factors q[kHeads];
+#pragma GCC unroll 4
       for (size_t h = 0; h < kHeads; ++h) {
         q[h] = LoadFactors(queries + h * task.head_dim + d);
       }
+#pragma GCC unroll 4
       for (size_t b = 0; b < kBlocks; ++b) {
         const Quads k = LoadQuads(keys[b] + d * kBlockSize);
-        if (ask) {
-          __builtin_prefetch(next[b] + d * kBlockSize);
-        }
+#pragma GCC unroll 4
         for (size_t h = 0; h < kHeads; ++h) {
           dots[h][b] = DotQuads(k, q[h], dots[h][b]);
         }
       }
     }
+#pragma GCC unroll 4
     for (size_t h = 0; h < kHeads; ++h) {
       float* scores = task.scores + (row + h) * task.scores_stride;
       const Floats scale = Broadcast(query_scales[h] * task.scale);
+#pragma GCC unroll 4
       for (size_t b = 0; b < kBlocks; ++b) {
         const Floats scales = Mul(scale, Load(ScalesOf(keys[b], task.head_dim)));
         Store(Mul(ToFloats(dots[h][b]), scales), scores + (first + b) * kBlockSize);
@@ -132,30 +143,37 @@ struct Int8Cache {
       const int8_t* next =
           ask ? CacheBlock<int8_t>(task, block + kPanelBlocks) + task.value_offset + d * 4 : values;
       Words sums[kHeads][kVectors];
+#pragma GCC unroll 4
       for (size_t h = 0; h < kHeads; ++h) {
+#pragma GCC unroll 4
         for (size_t v = 0; v < kVectors; ++v) {
           sums[h][v] = BroadcastWord(0);
         }
       }
       for (size_t j = 0; j < kBlockSize; j += 4) {
         Quads value[kVectors];
+#pragma GCC unroll 4
         for (size_t v = 0; v < kVectors; ++v) {
           value[v] = LoadQuads(values + j * task.head_dim + v * 64);
           if (ask) {
             __builtin_prefetch(next + j * task.head_dim + v * 64);
           }
         }
+#pragma GCC unroll 4
         for (size_t h = 0; h < kHeads; ++h) {
           const Factors p =
               LoadFactors(weights + h * task.scores_stride + block * kBlockSize + j / 2);
+#pragma GCC unroll 4
           for (size_t v = 0; v < kVectors; ++v) {
             sums[h][v] = DotQuads(value[v], p, sums[h][v]);
           }
         }
       }
+#pragma GCC unroll 4
       for (size_t h = 0; h < kHeads; ++h) {
         const Floats scale =
             Broadcast(weights[h * task.scores_stride + block * kBlockSize + kWeightScale]);
+#pragma GCC unroll 4
         for (size_t v = 0; v < kVectors; ++v) {
           acc[h][v] = Fma(ToFloats(sums[h][v]), scale, acc[h][v]);
         }

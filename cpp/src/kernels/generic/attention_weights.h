@@ -46,7 +46,9 @@ inline float Softmax(float* scores, size_t num_keys) {
 template <size_t kHeads, size_t kVectors>
 inline void LoadMixed(const AttentionTask& task, const float* out, size_t begin,
                       Floats (&acc)[kHeads][kVectors]) {
+#pragma GCC unroll 4
   for (size_t h = 0; h < kHeads; ++h) {
+#pragma GCC unroll 4
     for (size_t v = 0; v < kVectors; ++v) {
       acc[h][v] = begin == 0 ? Broadcast(0.0f) : Load(out + h * task.head_dim + v * 16);
     }
@@ -57,8 +59,10 @@ template <size_t kHeads, size_t kVectors>
 inline void StoreMixed(const AttentionTask& task, size_t row, float* out, size_t end,
                        const Floats (&acc)[kHeads][kVectors]) {
   const bool last = end == KeysOf(task, row);
+#pragma GCC unroll 4
   for (size_t h = 0; h < kHeads; ++h) {
     const Floats sum = Broadcast(task.sums[row + h]);
+#pragma GCC unroll 4
     for (size_t v = 0; v < kVectors; ++v) {
       Store(last ? Div(acc[h][v], sum) : acc[h][v], out + h * task.head_dim + v * 16);
     }

@@ -1,14 +1,14 @@
 """What keeping keys and values in bf16 or int8 costs in fidelity, against float32.
 
-    python benchmarks/kv_fidelity.py                            # the embedded model, its full context
+    python benchmarks/kv_fidelity.py                            # the embedded model, full context
     python benchmarks/kv_fidelity.py --synthetic 2b4t --prompts 2 --tokens 1024
     python benchmarks/kv_fidelity.py MODEL --tokens 2048
 
-Texts are drawn from the model itself with float32 keys and values, from prompts of a few tokens up to
-`--tokens`. Each is then computed with every type, token by token the same text (teacher forced), and
-the logits are compared: the error is the largest difference of a position over the largest magnitude
-of its float32 logits. Then every type goes on greedily by itself, and the first token that differs is
-looked for. The seeds are fixed: the table depends on the model alone.
+Texts are drawn from the model itself with float32 keys and values, from prompts of a few tokens up
+to `--tokens`. Each is then computed with every type, token by token the same text (teacher forced),
+and the logits are compared: the error is the largest difference of a position over the largest
+magnitude of its float32 logits. Then every type goes on greedily by itself, and the first token
+that differs is looked for. The seeds are fixed: the table depends on the model alone.
 """
 
 import argparse
@@ -16,12 +16,16 @@ from dataclasses import dataclass, field
 from typing import Final, get_args
 
 import numpy as np
-from tercet_server.cli.subject import find_source
 
-from tercet_engine import EngineConfig, KvType, _core
+from tercet_engine import (
+    EngineConfig,
+    KvType,
+    _core,  # noqa: TID251 -- logits of every position, which no runner gives
+)
 from tercet_engine.config import BLOCK_SIZE
 from tercet_engine.model_loader import load_model
 from tercet_engine.progress import Silent
+from tercet_server.cli.subject import find_source
 
 CHUNK: Final = 128
 SEED: Final = 20_260_101

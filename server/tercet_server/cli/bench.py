@@ -127,7 +127,7 @@ def bench(
             parser=one_of("bf16", "f32", "int8"),
             metavar="bf16|f32|int8",
             envvar="TERCET_KV_TYPE",
-            help="How keys and values are kept: f32 is exact, at twice the memory; int8 takes half.",
+            help="How keys and values are kept: f32 is exact, at twice the memory; int8 at half.",
         ),
     ] = "bf16",
     as_json: Annotated[

@@ -61,9 +61,7 @@ def core_for(
         speculation=speculation,
         max_step_ms=max_step_ms,
     )
-    return EngineCore(
-        ModelRunner(model.runner.model, num_blocks, kv_type=kv_type), config, clock
-    )
+    return EngineCore(ModelRunner(model.runner.model, num_blocks, kv_type=kv_type), config, clock)
 
 
 def answer(core: EngineCore, asked: Asked) -> list[int]:

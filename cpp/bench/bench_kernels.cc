@@ -6,7 +6,7 @@
 // milliseconds, both limits are measured between those of each line, and every figure is the best.
 // The matrices are larger than the caches: as many copies are walked as fill 256 MB.
 //
-//   bench_kernels [KERNEL_SET]
+//   bench_kernels [KERNEL_SET [attention]]
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -29,8 +29,9 @@ constexpr int kRepeats = 15;
 template <class T>
 class Aligned {
  public:
-  explicit Aligned(size_t size) : data_(static_cast<T*>(::operator new(size * sizeof(T), kAlign))) {
-    std::memset(data_, 1, size * sizeof(T));
+  explicit Aligned(size_t size, int fill = 1)
+      : data_(static_cast<T*>(::operator new(size * sizeof(T), kAlign))) {
+    std::memset(data_, fill, size * sizeof(T));
   }
   ~Aligned() { ::operator delete(data_, kAlign); }
   Aligned(const Aligned&) = delete;
@@ -165,6 +166,7 @@ constexpr size_t kMaxRows = 128256;
 
 struct Memory {
   Aligned<uint8_t> weights{std::max(kMatrixBytes, kMaxRows* size_t{2560})};
+  Aligned<uint8_t> cache{kMatrixBytes / 2, 0x3c};  // small numbers of every type, no denormals
   Aligned<uint8_t> values{kMaxTokens * kMaxCols * 2};
   std::vector<float> row_scales = std::vector<float>(kMaxRows, 1.0f);
   std::vector<float> scales = std::vector<float>(kMaxTokens, 1.0f);
@@ -215,34 +217,83 @@ void ReportCall(const Kernels& kernels, const char* name, double amount, const c
               amount / seconds * 1e-9, unit);
 }
 
-// One query position of a 2B4T-like model: 4 heads of 128 share their keys and values.
-void BenchAttention(const Kernels& kernels, size_t num_keys) {
+const char* NameOf(KvType type) {
+  return type == kKvBf16 ? "bf16" : type == kKvInt8 ? "int8" : "f32";
+}
+
+// Query positions of a 2B4T-like model: 4 heads of 128 share their keys and values. One position is
+// held against reading, over so many caches as do not fit the CPU's; several are multiplied.
+void BenchAttention(const Kernels& kernels, KvType type, size_t num_queries, size_t num_keys,
+                    const Memory& memory) {
   constexpr size_t kGroup = 4;
   constexpr size_t kHeadDim = 128;
-  const size_t num_blocks = num_keys / kBlockSize;
-  constexpr size_t kBlockStride = 2 * kHeadDim * kBlockSize;
-  const std::vector<uint16_t> cache(num_blocks * kBlockStride, 0x3c00);
+  const size_t num_blocks = RoundUp(num_keys, kBlockSize) / kBlockSize;
+  const size_t element = type == kKvBf16 ? 2 : type == kKvInt8 ? 1 : 4;
+  const size_t head_size = type == kKvInt8 ? Int8KvBytes(kHeadDim) : kHeadDim * kBlockSize;
+  const size_t bytes = num_blocks * 2 * head_size * element;
+  const size_t copies = num_queries == 1 ? kMatrixBytes / 2 / bytes : 1;
   std::vector<int32_t> block_table(num_blocks);
   for (size_t b = 0; b < num_blocks; ++b) block_table[b] = static_cast<int32_t>(num_blocks - 1 - b);
-  const std::vector<float> queries(kGroup * kHeadDim, 0.5f);
-  std::vector<float> scores(kGroup * num_keys);
-  std::vector<float> out(kGroup * kHeadDim);
-  const AttentionTask task{.queries = queries.data(),
-                           .group = kGroup,
-                           .head_dim = kHeadDim,
-                           .cache = cache.data(),
-                           .block_table = block_table.data(),
-                           .block_stride = kBlockStride,
-                           .key_offset = 0,
-                           .value_offset = kHeadDim * kBlockSize,
-                           .num_keys = num_keys,
-                           .scale = 0.1f,
-                           .scores = scores.data(),
-                           .out = out.data(),
-                           .kv_type = kKvBf16};
-  const std::string name = "attention, 4 heads x 128, keys " + std::to_string(num_keys);
-  ReportCall(kernels, name.c_str(), static_cast<double>(cache.size() * sizeof cache[0]),
-             "GB/s of keys and values", [&] { kernels.attention(&task); });
+  const std::vector<float> queries(num_queries * kGroup * kHeadDim, 0.5f);
+  const std::vector<int16_t> wide_queries(queries.size(), 100);
+  const std::vector<float> query_scales(num_queries * kGroup, 1e-3f);
+  std::vector<float> scores(num_queries * kGroup * num_blocks * kBlockSize);
+  std::vector<float> sums(num_queries * kGroup);
+  std::vector<float> out(queries.size());
+  AttentionTask task{.queries = queries.data(),
+                     .wide_queries = wide_queries.data(),
+                     .query_scales = query_scales.data(),
+                     .num_queries = num_queries,
+                     .query_stride = kGroup * kHeadDim,
+                     .wide_stride = kGroup * kHeadDim,
+                     .query_scale_stride = kGroup,
+                     .group = kGroup,
+                     .head_dim = kHeadDim,
+                     .cache = nullptr,
+                     .block_table = block_table.data(),
+                     .block_stride = 2 * head_size,
+                     .key_offset = 0,
+                     .value_offset = head_size,
+                     .num_keys = num_keys - num_queries + 1,
+                     .scale = 0.1f,
+                     .scores = scores.data(),
+                     .scores_stride = num_blocks * kBlockSize,
+                     .sums = sums.data(),
+                     .out = out.data(),
+                     .out_stride = kGroup * kHeadDim,
+                     .kv_type = type};
+  double best = 1e9;
+  double best_read = 0.0;
+  for (int i = 0; i < kRepeats; ++i) {
+    best_read = std::max(best_read, ReadGigabytes(1, memory.weights.get()));
+    best = std::min(best, Seconds(1, [&](size_t) {
+                      for (size_t copy = 0; copy < copies; ++copy) {
+                        task.cache = memory.cache.get() + copy * bytes;
+                        kernels.attention.scores(&task, 0, num_blocks);
+                        kernels.attention.weights(&task, 0, num_queries * kGroup);
+                        kernels.attention.values(&task, 0, kHeadDim);
+                      }
+                    }));
+  }
+  const double gigabytes = static_cast<double>(copies * bytes) / best * 1e-9;
+  const double gmacs =
+      static_cast<double>(copies * num_queries * kGroup * num_keys * kHeadDim * 2) / best * 1e-9;
+  std::printf(
+      "%-12s attention %-4s positions %zu keys %5zu %8.2f us %8.2f of %6.2f GB/s %8.1f GMAC/s\n",
+      kernels.name, NameOf(type), num_queries, num_keys, best * 1e6 / static_cast<double>(copies),
+      gigabytes, best_read, gmacs);
+  std::fflush(stdout);
+}
+
+void BenchAttentions(const Kernels& kernels, const Memory& memory) {
+  if (std::string_view(kernels.name) == "reference") return;
+  for (const KvType type : {kKvBf16, kKvFloat32, kKvInt8}) {
+    for (const size_t num_queries : {1u, 8u}) {
+      for (const size_t num_keys : {256u, 1024u, 4096u}) {
+        BenchAttention(kernels, type, num_queries, num_keys, memory);
+      }
+    }
+  }
 }
 
 void BenchRows(const Kernels& kernels) {
@@ -290,7 +341,7 @@ void Bench(const Kernels& kernels, Memory& memory) {
     }
     BenchHead(kernels, kHead, num_threads, memory);
   }
-  for (const size_t num_keys : {256u, 4096u}) BenchAttention(kernels, num_keys);
+  BenchAttentions(kernels, memory);
   BenchRows(kernels);
 }
 
@@ -301,7 +352,12 @@ int main(int argc, char** argv) {
   try {
     tercet::Memory memory;
     for (const tercet::Kernels* kernels : tercet::SupportedKernels()) {
-      if (argc < 2 || std::strcmp(argv[1], kernels->name) == 0) tercet::Bench(*kernels, memory);
+      if (argc >= 2 && std::strcmp(argv[1], kernels->name) != 0) continue;
+      if (argc >= 3) {
+        tercet::BenchAttentions(*kernels, memory);
+      } else {
+        tercet::Bench(*kernels, memory);
+      }
     }
   } catch (const std::exception& error) {
     std::printf("%s\n", error.what());

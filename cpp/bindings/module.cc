@@ -140,9 +140,9 @@ void BindBuilder(py::module_& m) {
 }
 
 KvKind ParseKv(const std::string& name) {
-  Require(name == "bf16" || name == "f32",
-          "keys and values are '" + name + "'; they can be bf16 or f32");
-  return name == "bf16" ? KvKind::kBf16 : KvKind::kFloat32;
+  Require(name == "bf16" || name == "f32" || name == "int8",
+          "keys and values are '" + name + "'; they can be bf16, f32 or int8");
+  return name == "bf16" ? KvKind::kBf16 : name == "f32" ? KvKind::kFloat32 : KvKind::kInt8;
 }
 
 void BindCache(py::module_& m) {

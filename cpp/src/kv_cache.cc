@@ -7,7 +7,22 @@
 namespace tercet {
 namespace {
 
-std::size_t ElementBytes(KvKind kind) { return kind == KvKind::kBf16 ? 2 : 4; }
+std::size_t ElementBytes(KvKind kind) {
+  switch (kind) {
+    case KvKind::kBf16:
+      return 2;
+    case KvKind::kInt8:
+      return 1;
+    case KvKind::kFloat32:
+      break;
+  }
+  return 4;
+}
+
+// Of one head's keys in a block, or of its values.
+std::size_t HeadElements(const ModelConfig& config, KvKind kind) {
+  return kind == KvKind::kInt8 ? Int8KvBytes(config.head_dim) : config.head_dim * kBlockSize;
+}
 
 }  // namespace
 
@@ -16,7 +31,7 @@ KVCache::KVCache(const ModelConfig& config, KvKind kind, std::size_t num_blocks,
       num_blocks_(num_blocks),
       num_layers_(config.num_layers),
       head_dim_(config.head_dim),
-      head_elements_(config.head_dim * kBlockSize),
+      head_elements_(HeadElements(config, kind)),
       block_stride_(config.num_kv_heads * 2 * head_elements_),
       data_(BlockBytes(config, kind) * num_blocks) {
   if (touch) {
@@ -25,7 +40,8 @@ KVCache::KVCache(const ModelConfig& config, KvKind kind, std::size_t num_blocks,
 }
 
 std::size_t KVCache::BlockBytes(const ModelConfig& config, KvKind kind) {
-  return config.num_layers * 2 * config.kv_size() * kBlockSize * ElementBytes(kind);
+  return config.num_layers * config.num_kv_heads * 2 * HeadElements(config, kind) *
+         ElementBytes(kind);
 }
 
 std::size_t KVCache::LayerOffset(std::size_t layer) const {
@@ -40,6 +56,12 @@ void KVCache::Store(const Kernels& kernels, std::size_t layer, std::size_t block
   if (kind_ == KvKind::kBf16) {
     auto* elements = reinterpret_cast<std::uint16_t*>(memory);
     kernels.store_kv(key, value, head_dim_, offset, elements + key_place, elements + value_place);
+    return;
+  }
+  if (kind_ == KvKind::kInt8) {
+    auto* elements = reinterpret_cast<std::int8_t*>(memory);
+    kernels.attention.store_int8(key, value, head_dim_, offset, elements + key_place,
+                                 elements + value_place);
     return;
   }
   auto* elements = reinterpret_cast<float*>(memory);

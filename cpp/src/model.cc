@@ -1,7 +1,6 @@
 #include "tercet/model.h"
 
 #include <algorithm>
-#include <cmath>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -110,6 +109,12 @@ void Model::RotateAndStore(const LayerWeights& layer, const Batch& batch, KVCach
     const float* v = q + layer.qkv.part_offset(2);
     for (std::size_t head = 0; head < config_.num_heads; ++head) {
       kernels_.rope(q + head * head_dim, cos, sin, head_dim);
+      if (cache.kind() == KvKind::kInt8) {
+        kernels_.attention.quantize_query(
+            q + head * head_dim, head_dim,
+            &ws_->wide_queries[token * config_.q_size() + head * head_dim],
+            &ws_->query_scales[token * config_.num_heads + head]);
+      }
     }
     const auto chunk = static_cast<std::size_t>(ws_->chunk_of[token]);
     const auto block = static_cast<std::size_t>(batch.block_table(chunk)[position / kBlockSize]);
@@ -118,38 +123,6 @@ void Model::RotateAndStore(const LayerWeights& layer, const Batch& batch, KVCach
       cache.Store(kernels_, index, block, head, position % kBlockSize, k + head * head_dim,
                   v + head * head_dim);
     }
-  });
-}
-
-// The unit of work is one token and one KV head: its group of query heads reads the keys and values
-// once.
-void Model::Attend(const LayerWeights& layer, const Batch& batch, KVCache& cache,
-                   std::size_t index) {
-  const std::size_t head_dim = config_.head_dim;
-  const std::size_t group_size = config_.group() * head_dim;
-  const float scale = 1.0F / std::sqrt(static_cast<float>(head_dim));
-  const auto last =
-      *std::max_element(ws_->position_of.data(), ws_->position_of.data() + num_tokens_);
-  const std::size_t cost = (static_cast<std::size_t>(last) + 1) * group_size;
-  pool_->ForEach(num_tokens_ * config_.num_kv_heads, cost, [&](std::size_t i, std::size_t worker) {
-    const std::size_t token = i / config_.num_kv_heads;
-    const std::size_t kv_head = i % config_.num_kv_heads;
-    const AttentionTask work{
-        .queries = &ws_->qkv[token * layer.qkv.out_stride() + kv_head * group_size],
-        .group = config_.group(),
-        .head_dim = head_dim,
-        .cache = cache.layer(index),
-        .block_table = batch.block_table(static_cast<std::size_t>(ws_->chunk_of[token])),
-        .block_stride = cache.block_stride(),
-        .key_offset = cache.key_offset(kv_head),
-        .value_offset = cache.value_offset(kv_head),
-        .num_keys = static_cast<std::size_t>(ws_->position_of[token]) + 1,
-        .scale = scale,
-        .scores = &ws_->scores[worker * ws_->scores_stride],
-        .out = &ws_->attended[token * config_.q_size() + kv_head * group_size],
-        .kv_type = cache.kind() == KvKind::kBf16 ? kKvBf16 : kKvFloat32,
-    };
-    kernels_.attention(&work);
   });
 }
 

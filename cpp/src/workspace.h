@@ -13,6 +13,12 @@
 
 namespace tercet {
 
+// Tokens of a batch that follow each other in one sequence.
+struct Run {
+  std::size_t begin;
+  std::size_t count;  // at most kMaxQueries
+};
+
 // T is the most tokens of one batch, W the threads.
 struct Workspace {
   Workspace(const ModelConfig& config, std::size_t max_tokens, std::size_t num_threads,
@@ -24,31 +30,42 @@ struct Workspace {
         gate_up(max_tokens * gate_up_stride),
         branch(max_tokens * out_stride),
         logits(std::min(max_tokens, Head::kMaxRows) * config.vocab_size),
-        scores_stride(config.group() * RoundUp(config.max_context, kBlockSize)),
-        scores(num_threads * scores_stride),
+        wide_queries(max_tokens * config.q_size()),
+        query_scales(max_tokens * config.num_heads),
+        scores_stride(RoundUp(config.max_context, kBlockSize)),
+        num_score_rows(std::max(num_threads, config.num_kv_heads) * kMaxQueries * config.group()),
+        scores(num_score_rows * scores_stride),
+        score_sums(num_score_rows),
         activations(max_tokens,
                     std::max({config.hidden_size, config.q_size(), config.intermediate_size})),
         chunk_of(max_tokens),
-        position_of(max_tokens) {}
+        position_of(max_tokens),
+        runs(max_tokens) {}
 
   std::size_t bytes() const {
     return hidden.bytes() + normed.bytes() + qkv.bytes() + attended.bytes() + gate_up.bytes() +
-           branch.bytes() + logits.bytes() + scores.bytes() + activations.bytes() +
-           chunk_of.bytes() + position_of.bytes();
+           branch.bytes() + logits.bytes() + wide_queries.bytes() + query_scales.bytes() +
+           scores.bytes() + score_sums.bytes() + activations.bytes() + chunk_of.bytes() +
+           position_of.bytes() + runs.bytes();
   }
 
-  AlignedBuffer<float> hidden;    // [T][hidden_size], the residual stream
-  AlignedBuffer<float> normed;    // [T][max(hidden_size, q_size)]
-  AlignedBuffer<float> qkv;       // [T][qkv.out_stride], rotated in place
-  AlignedBuffer<float> attended;  // [T][q_size]
-  AlignedBuffer<float> gate_up;   // [T][gate_up.out_stride]
-  AlignedBuffer<float> branch;    // [T][out_stride], what a branch adds to `hidden`
-  AlignedBuffer<float> logits;    // [min(T, Head::kMaxRows)][vocab_size]
-  std::size_t scores_stride;
-  AlignedBuffer<float> scores;  // [W][group][max_context], one head group's attention scores
-  Activations activations;      // [T][max(hidden_size, q_size, intermediate_size)]
-  AlignedBuffer<std::int32_t> chunk_of;     // [T]
-  AlignedBuffer<std::int32_t> position_of;  // [T]
+  AlignedBuffer<float> hidden;               // [T][hidden_size], the residual stream
+  AlignedBuffer<float> normed;               // [T][max(hidden_size, q_size)]
+  AlignedBuffer<float> qkv;                  // [T][qkv.out_stride], rotated in place
+  AlignedBuffer<float> attended;             // [T][q_size]
+  AlignedBuffer<float> gate_up;              // [T][gate_up.out_stride]
+  AlignedBuffer<float> branch;               // [T][out_stride], what a branch adds to `hidden`
+  AlignedBuffer<float> logits;               // [min(T, Head::kMaxRows)][vocab_size]
+  AlignedBuffer<std::int16_t> wide_queries;  // [T][q_size], of int8 keys
+  AlignedBuffer<float> query_scales;         // [T][num_heads], the same
+  std::size_t scores_stride;                 // max_context in whole blocks
+  std::size_t num_score_rows;                // max(W, KV heads) × positions of a run × group
+  AlignedBuffer<float> scores;               // [num_score_rows][scores_stride]
+  AlignedBuffer<float> score_sums;           // [num_score_rows]
+  Activations activations;                   // [T][max(hidden_size, q_size, intermediate_size)]
+  AlignedBuffer<std::int32_t> chunk_of;      // [T]
+  AlignedBuffer<std::int32_t> position_of;   // [T]
+  AlignedBuffer<Run> runs;                   // [T] at most: the queries that share keys
 };
 
 }  // namespace tercet

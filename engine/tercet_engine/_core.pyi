@@ -110,8 +110,8 @@ class ModelBuilder:
 class KVCache:
     """Keys and values of `num_blocks` blocks.
 
-    `kind` is "bf16" or "f32". With `touch` the memory is really taken at once, else page by page as
-    blocks are first used.
+    `kind` is "bf16", "f32" or "int8". With `touch` the memory is really taken at once, else page by
+    page as blocks are first used.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ BLOCK_SIZE: Final = 16
 """Tokens per block of the KV cache, the unit in which attention is summed; fixed by the kernels."""
 
 Head = Literal["int8", "bf16"]
-KvType = Literal["bf16", "f32"]
+KvType = Literal["bf16", "f32", "int8"]
 Speculation = Literal["auto", "off"]
 
 
@@ -33,7 +33,7 @@ class EngineConfig:
         kernels: name of a kernel set; "": the best that this CPU runs.
         head: how the output head is stored. It changes numbers, so it is part of the fingerprint.
         kv_type: how keys and values are kept; part of the fingerprint too. "f32" keeps them as they
-            were computed, at twice the memory.
+            were computed, at twice the memory; "int8" rounds them to 8 bits, at half of it.
         touch_kv_cache: take the KV cache's memory at start, so that it does not grow in use.
         prefix_cache: whether the blocks of finished prompts are kept for later ones.
         max_step_ms: how long a step that carries streams should take at most, in milliseconds:
@@ -94,5 +94,5 @@ def _check_range(name: str, value: int | None, low: int, high: int) -> None:
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        message = f"{name} must be {' or '.join(choices)}; got {value}"
+        message = f"{name} must be {', '.join(choices[:-1])} or {choices[-1]}; got {value}"
         raise InvalidConfig(message)

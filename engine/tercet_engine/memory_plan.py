@@ -2,7 +2,8 @@
 
 weights    2 bits per ternary weight at most, and the head: 1 byte (int8) or 2 (bf16) per value
 workspace  activations of one batch and the logits of 32 tokens, in float32
-KV cache   blocks x 16 tokens x layers x (keys + values), 2 or 4 bytes each
+KV cache   blocks x 16 tokens x layers x (keys + values), 2 or 4 bytes each, or for int8 1 byte
+           each and 4 per token and head
 
 The embedding table stays a map of the file: the few rows which are touched are not counted.
 """
@@ -21,6 +22,8 @@ _DEFAULT_CONTEXTS: Final = 8
 """and no more than so many full contexts: few conversations fill theirs."""
 _LOGIT_ROWS: Final = 32
 """Rows of logits computed together."""
+_QUERIES_OF_A_PASS: Final = 8
+"""Positions whose attention is computed in one pass over the keys; fixed by the kernels."""
 _RESERVE_BYTES: Final = 64 << 20
 """For Python, the tokenizer and the server."""
 
@@ -94,14 +97,15 @@ def weight_bytes(shape: ModelShape, config: EngineConfig) -> int:
 def workspace_bytes(shape: ModelShape, config: EngineConfig, max_context: int) -> int:
     """Bytes of the buffers of one forward pass and of the tables of angles, at most."""
     attention = shape.num_heads * shape.head_dim
-    widths = 4 * shape.hidden_size + 5 * attention + 3 * shape.intermediate_size
+    widths = 4 * shape.hidden_size + 6 * attention + 3 * shape.intermediate_size
     group = shape.num_heads // shape.num_kv_heads
     threads = config.num_threads or usable_cpus()
+    score_rows = max(threads, shape.num_kv_heads) * _QUERIES_OF_A_PASS * group
     values = (
         config.max_batch_tokens * widths
         + min(_LOGIT_ROWS, config.max_batch_tokens) * shape.vocab_size
         + _LOGIT_ROWS * (shape.hidden_size + 64)
-        + max_context * (shape.head_dim + threads * group)
+        + max_context * (shape.head_dim + score_rows)
     )
     return 4 * values
 

@@ -107,6 +107,19 @@ def test_exact_keys_and_values_take_twice_the_memory(tercet: Tercet, outcome: Ou
     assert exact["kv_bytes_per_context_token"] == 2 * half["kv_bytes_per_context_token"]
 
 
+def test_int8_keys_and_values_take_half_the_memory_and_a_scale_per_token_and_head(
+    tercet: Tercet, outcome: Outcome
+) -> None:
+    half = json.loads(outcome.out)
+    int8 = json.loads(tercet("bench", "--json", "--kv-type", "int8", *SHORT).out)
+    head_dim = 64  # of the embedded model
+
+    assert int8["kv_type"] == "int8"
+    assert int8["kv_bytes_per_context_token"] * 2 * head_dim == (
+        half["kv_bytes_per_context_token"] * (head_dim + 4)
+    )
+
+
 def test_a_head_of_random_weights_that_would_stay_in_the_caches_is_refused(tercet: Tercet) -> None:
     outcome = tercet("bench", "--synthetic", "tiny", "--head", "bf16", *SHORT)
 

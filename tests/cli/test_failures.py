@@ -38,6 +38,8 @@ def assert_is_one_sentence(outcome: Outcome, *words: str) -> None:
         (["bench", "--threads", "0"], ["--threads", "1 to 1024", "'0'", "TERCET_THREADS"]),
         (["bench", "--repeat", "x"], ["--repeat", "whole number", "'x'"]),
         (["bench", "--head", "int4"], ["--head", "int8 or bf16", "'int4'"]),
+        (["bench", "--kv-type", "int4"], ["--kv-type", "bf16, f32 or int8", "'int4'"]),
+        (["serve", "--kv-type", "int4"], ["--kv-type", "bf16", "f32", "int8", "int4"]),
         (["bench", "--streams", "4,x"], ["--streams", "1 to 512", "4,x"]),
         (["bench", "--streams", "0"], ["--streams", "'0'"]),
         (["bench", "--synthetic", "9t"], ["9t", "2b4t"]),

@@ -23,7 +23,7 @@ constexpr ModelConfig kConfig{.num_layers = 2,
                               .num_kv_heads = 2,
                               .head_dim = 16,
                               .vocab_size = 131,
-                              .max_context = 128,
+                              .max_context = 512,
                               .rms_norm_eps = 1e-5F,
                               .rope_theta = 10000};
 
@@ -132,6 +132,51 @@ KERNEL_TEST(FloatKeysAndValuesGiveTheReferencesLogitsToo) {
   const std::vector<float> logits = InSteps(*small.model, 17, KvKind::kFloat32);
   EXPECT(logits == InSteps(*wanted.model, 40, KvKind::kFloat32));
   EXPECT(logits != InSteps(*small.model, 17, KvKind::kBf16));
+}
+
+KERNEL_TEST(Int8KeysAndValuesGiveTheReferencesLogitsToo) {
+  const SmallModel wanted(SelectKernels("reference"), 1);
+  const SmallModel small(kernels, 2);
+  const std::vector<float> logits = InSteps(*small.model, 17, KvKind::kInt8);
+  EXPECT(logits == InSteps(*wanted.model, 40, KvKind::kInt8));
+  EXPECT(logits == InSteps(*small.model, 1, KvKind::kInt8));
+  EXPECT(logits != InSteps(*small.model, 17, KvKind::kBf16));
+}
+
+// A prompt of 400 tokens, the last `tail` of them together and the rest in chunks of 50. With long
+// contexts few positions are cut over the threads.
+std::vector<float> AfterLongPrompt(Model& model, KvKind kind, std::size_t tail) {
+  KVCache cache(kConfig, kind, 30, false);
+  const Ints prompt = Prompt(400, 1);
+  Ints table(25);
+  for (std::int32_t b = 0; b < 25; ++b) table[static_cast<std::size_t>(b)] = (b * 7 + 3) % 30;
+  for (std::size_t begin = 0; begin < prompt.size();) {
+    const std::size_t head = prompt.size() - tail;
+    const std::size_t count = begin < head ? std::min<std::size_t>(50, head - begin) : tail;
+    const auto first = prompt.begin() + static_cast<std::ptrdiff_t>(begin);
+    const Arrays arrays{.tokens = {first, first + static_cast<std::ptrdiff_t>(count)},
+                        .starts = {0, static_cast<std::int32_t>(count)},
+                        .positions = {static_cast<std::int32_t>(begin)},
+                        .tables = table,
+                        .max_blocks = 25,
+                        .outputs = {static_cast<std::int32_t>(count) - 1}};
+    model.Forward(arrays.batch(), cache);
+    begin += count;
+  }
+  return LastLogits(model);
+}
+
+KERNEL_TEST(ThreadsThatShareALongContextDoNotChangeLogits) {
+  const SmallModel one(kernels, 1);
+  for (const KvKind kind : {KvKind::kBf16, KvKind::kFloat32, KvKind::kInt8}) {
+    const std::vector<float> wanted = AfterLongPrompt(*one.model, kind, 50);
+    for (const std::size_t threads : {2U, 3U, 5U}) {
+      const SmallModel many(kernels, threads);
+      for (const std::size_t tail : {1U, 5U, 8U, 13U}) {
+        EXPECT_EQ_AT(AfterLongPrompt(*many.model, kind, tail) == wanted, true, At({threads, tail}));
+      }
+    }
+  }
 }
 
 KERNEL_TEST(ThreadsDoNotChangeLogits) {
@@ -267,7 +312,7 @@ TEST(WrongBatchesAreRefused) {
   EXPECT(refused([](Arrays& a) { a.tokens[0] = -1; }));
   EXPECT(refused([](Arrays& a) { a.starts = {0, 1}; }));
   EXPECT(refused([](Arrays& a) { a.starts = {0, 0, 2}; }));
-  EXPECT(refused([](Arrays& a) { a.positions[0] = 127; }));
+  EXPECT(refused([](Arrays& a) { a.positions[0] = 511; }));
   EXPECT(refused([](Arrays& a) { a.positions[0] = 15; }));
   EXPECT(refused([](Arrays& a) { a.positions[0] = -1; }));
   EXPECT(refused([](Arrays& a) { a.tables[0] = 2; }));

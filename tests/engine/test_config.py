@@ -16,6 +16,7 @@ from tercet_engine import EngineConfig, InvalidConfig
         ("max_step_ms", -1, "max_step_ms must be from 0 to 600000; got -1"),
         ("speculation", "on", "speculation must be auto or off; got on"),
         ("head", "fp4", "head must be int8 or bf16; got fp4"),
+        ("kv_type", "int4", "kv_type must be bf16, f32 or int8; got int4"),
     ],
 )
 def test_a_setting_out_of_range_is_refused_with_its_limit(

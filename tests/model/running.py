@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tercet_engine.checkpoint import Checkpoint
-from tercet_engine.config import EngineConfig, Speculation
+from tercet_engine.config import EngineConfig, KvType, Speculation
 from tercet_engine.core import EngineCore
 from tercet_engine.model_loader import LoadedModel, load_model
 from tercet_engine.model_runner import ModelRunner
@@ -51,6 +51,7 @@ def core_for(
     speculation: Speculation = "off",
     max_step_ms: int = 0,
     clock: Callable[[], float] = time.perf_counter,
+    kv_type: KvType = "bf16",
 ) -> EngineCore:
     """A core with a KV cache of its own over a model that others may use before and after."""
     config = EngineConfig(
@@ -60,7 +61,7 @@ def core_for(
         speculation=speculation,
         max_step_ms=max_step_ms,
     )
-    return EngineCore(ModelRunner(model.runner.model, num_blocks), config, clock)
+    return EngineCore(ModelRunner(model.runner.model, num_blocks, kv_type=kv_type), config, clock)
 
 
 def answer(core: EngineCore, asked: Asked) -> list[int]:

@@ -183,6 +183,21 @@ def test_the_cuts_of_a_prompt_change_nothing(
 
 
 @pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize("threads", THREADS)
+@pytest.mark.parametrize("chunk", [1, 7, 16, 33, 512])
+def test_the_cuts_of_a_prompt_change_nothing_with_int8_keys_and_values(
+    models: dict[tuple[str, int], LoadedModel],
+    plain: LoadedModel,
+    kernels: str,
+    threads: int,
+    chunk: int,
+) -> None:
+    core = core_for(models[kernels, threads], chunk=chunk, max_sequences=1, kv_type="int8")
+
+    assert answer(core, LONG) == answer(core_for(plain, kv_type="int8"), LONG)
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
 def test_a_cached_prefix_changes_nothing(
     models: dict[tuple[str, int], LoadedModel], kernels: str
 ) -> None:

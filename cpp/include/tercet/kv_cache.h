@@ -12,12 +12,14 @@ namespace tercet {
 struct Kernels;
 
 // What a key or value is kept as. bfloat16 is the default; float32 keeps what was computed, at
-// twice the memory. The choice changes results, so it is part of a model's fingerprint.
-enum class KvKind { kBf16, kFloat32 };
+// twice the memory; int8 takes half, with a scale per token and head, and makes attention a sum of
+// integers. The choice changes results, so it is part of a model's fingerprint.
+enum class KvKind { kBf16, kFloat32, kInt8 };
 
 // Keys and values of `num_blocks` blocks of 16 tokens. A layer's blocks lie together; within a
-// block each KV head has its keys, transposed to [head_dim][16] so that 16 tokens' scores are
-// computed side by side, then its values [16][head_dim]. Strides and offsets count elements.
+// block each KV head has its keys, transposed so that 16 tokens' scores are computed side by side,
+// then its values; KvType (kernels.h) says how. Strides and offsets count elements, which are bytes
+// for int8.
 class KVCache {
  public:
   // With `touch` every page is really taken now and not when it is first used.
@@ -36,7 +38,8 @@ class KVCache {
   }
   const void* layer(std::size_t index) const { return data_.data() + LayerOffset(index); }
 
-  // Writes one token's key and value, head_dim floats each, into slot `offset` of a block.
+  // Writes one token's key and value, head_dim floats each, into slot `offset` of a block. What is
+  // written depends on that token alone: a block is never quantised anew when another one comes.
   void Store(const Kernels& kernels, std::size_t layer, std::size_t block, std::size_t kv_head,
              std::size_t offset, const float* key, const float* value);
 

@@ -15,8 +15,10 @@
 
 namespace tercet {
 
+struct AttentionTask;
 struct Kernels;
 struct LayerWeights;
+struct Run;
 struct Weights;
 struct Workspace;
 
@@ -87,6 +89,10 @@ class Model {
                       std::size_t index);
   void Attend(const LayerWeights& layer, const Batch& batch, KVCache& cache, std::size_t index);
   void AddBranch();
+  AttentionTask TaskOf(const LayerWeights& layer, const Batch& batch, const KVCache& cache,
+                       std::size_t index, const Run& run, std::size_t kv_head,
+                       std::size_t score_row) const;
+  std::size_t CutIntoRuns(const Batch& batch, std::size_t longest);
 
   ModelConfig config_;
   BatchLimits limits_;

@@ -91,24 +91,44 @@ constexpr int32_t HeadLimit(size_t cols) {
   return limit > 8191 ? 8191 : static_cast<int32_t>(limit);
 }
 
-// How keys and values are kept.
-enum KvType : uint32_t { kKvBf16, kKvFloat32 };
+// How keys and values are kept. A block of one KV head, in elements of its type:
+//   bf16, f32: keys [head_dim][kBlockSize], a column per token, and values [kBlockSize][head_dim];
+//   int8:      keys [head_dim / 4][kBlockSize][4], and float scales [kBlockSize], one per token;
+//              values [kBlockSize / 4][head_dim][4], the 4 of a lane being 4 tokens, and scales.
+enum KvType : uint32_t { kKvBf16, kKvFloat32, kKvInt8 };
 
-// One query position, one KV head: the queries of all heads that share it, against all keys so far.
+// The int8 elements of a block's keys, or of its values, with their scales.
+constexpr size_t Int8KvBytes(size_t head_dim) { return kBlockSize * (head_dim + sizeof(float)); }
+
+// Query positions that share a pass over the keys and values, at most.
+inline constexpr size_t kMaxQueries = 8;
+
+// Consecutive positions of one sequence, one KV head: the queries of all heads that share it,
+// against all keys so far. Row r = t * group + h is head h of position t.
 // Key block b is at cache + block_table[b] * block_stride + key_offset, counted in elements.
 struct AttentionTask {
-  const float* queries;        // [group][head_dim], not yet scaled
-  size_t group;                // query heads that share this KV head, >= 1
-  size_t head_dim;             // multiple of 16
-  const void* cache;           // elements of kv_type
-  const int32_t* block_table;  // [ceil(num_keys / kBlockSize)]
-  size_t block_stride;         // in elements
-  size_t key_offset;           // keys of a block: [head_dim][kBlockSize], a column per token
-  size_t value_offset;         // values of a block: [kBlockSize][head_dim], a row per token
-  size_t num_keys;             // >= 1; slots after it in the last block are never read as numbers
-  float scale;                 // 1 / sqrt(head_dim)
-  float* scores;               // [group][RoundUp(num_keys, kBlockSize)], scratch
-  float* out;                  // [group][head_dim]
+  const float* queries;         // [num_queries] rows of [group][head_dim], not yet scaled
+  const int16_t* wide_queries;  // the same after quantize_query, for int8 keys
+  const float* query_scales;    // [num_queries] rows of [group], for int8 keys
+  size_t num_queries;           // positions, 1 to kMaxQueries
+  size_t query_stride;          // from a position to the next, in queries
+  size_t wide_stride;           // in wide_queries
+  size_t query_scale_stride;    // in query_scales
+  size_t group;                 // query heads that share this KV head, >= 1
+  size_t head_dim;              // multiple of 16
+  const void* cache;            // elements of kv_type
+  const int32_t* block_table;   // [ceil((num_keys + num_queries - 1) / kBlockSize)]
+  size_t block_stride;          // in elements
+  size_t key_offset;
+  size_t value_offset;
+  size_t num_keys;  // of position 0, >= 1; position t has t more. What later slots of the last
+                    // block hold is never read as a number
+  float scale;      // 1 / sqrt(head_dim)
+  float* scores;    // row r at r * scores_stride: scratch, between functions in a set's own form
+  size_t scores_stride;  // multiple of kBlockSize, room for the keys of the last position
+  float* sums;           // [num_queries * group]
+  float* out;            // [num_queries] rows of [group][head_dim]
+  size_t out_stride;     // from a position to the next
   KvType kv_type;
 };
 
@@ -136,6 +156,39 @@ struct TernaryPacking {
   // for every token m and every row n < rows of tiles [tile_begin, tile_end).
   void (*gemm)(const TernaryMatrix*, const Int8Rows*, size_t tile_begin, size_t tile_end,
                float* out, size_t out_stride);
+};
+
+// Attention in three functions, to be called in this order. Each may be cut into pieces, and
+// the pieces computed in any order, by any thread. For row r, which sees n = num_keys + t keys:
+//
+//   scores   s(j) = dot * scale, where dot = fma(q[d], float(k_j[d]), dot) over d ascending, from 0
+//   weights  m = max over j < n of s(j);  p(j) = Exp(s(j) - m);  l = sum of p in the fixed shape
+//   values   out[d] = acc / l, where acc = fma(p(j), float(v_j[d]), acc) over j ascending, from 0
+//
+// With int8 keys and values all products are sums of integers:
+//
+//   scores   s(j) = float(sum over d of q[d] * k_j[d]) * ((query scale * scale) * key scale of j)
+//   values   per block: w(j) = p(j) * value scale of j;  a = max(max over j < n of w(j), 1e-30f);
+//            i(j) = clip(round_half_even(w(j) * (32767 / a)), 0, 32767);
+//            acc = fma(float(sum over j < n of i(j) * v_j[d]), a / 32767, acc), blocks ascending
+struct AttentionKernels {
+  // L = float(HeadLimit(head_dim)), a = max(max |x|, 1e-5f), q = clip(round_half_even(x * (L / a)),
+  // -L, L); scale = a / L. `values` [head_dim] in a set's own form.
+  void (*quantize_query)(const float* x, size_t head_dim, int16_t* values, float* scale);
+
+  // Writes one token's key and value into its int8 block, each as a = max(max |x|, 1e-5f),
+  // q = clip(round_half_even(x * (127 / a)), -127, 127), scale = a / 127.
+  void (*store_int8)(const float* key, const float* value, size_t head_dim, size_t offset,
+                     int8_t* key_block, int8_t* value_block);
+
+  // Of all rows, against the keys of blocks [block_begin, block_end).
+  void (*scores)(const AttentionTask*, size_t block_begin, size_t block_end);
+
+  // Of rows [row_begin, row_end), all their keys.
+  void (*weights)(const AttentionTask*, size_t row_begin, size_t row_end);
+
+  // Of all rows, dimensions [begin, end), multiples of 16.
+  void (*values)(const AttentionTask*, size_t begin, size_t end);
 };
 
 struct Kernels {
@@ -200,11 +253,7 @@ struct Kernels {
   void (*store_kv)(const float* key, const float* value, size_t head_dim, size_t offset,
                    uint16_t* key_block, uint16_t* value_block);
 
-  // For each head h of the group, over keys j < num_keys:
-  //   s(j) = dot * scale, where dot = fma(q[d], float(k_j[d]), dot) over d ascending, from 0
-  //   m = max over j of s(j);  p(j) = Exp(s(j) - m);  l = sum of p in the fixed shape
-  //   out[d] = acc / l, where acc = fma(p(j), float(v_j[d]), acc) over j ascending, from 0
-  void (*attention)(const AttentionTask*);
+  AttentionKernels attention;
 
   // ---- Logits ----
 

@@ -156,6 +156,52 @@ inline Words ShiftRightSigned(Words a) {
   return {_mm256_srai_epi32(a.low, kBits), _mm256_srai_epi32(a.high, kBits)};
 }
 
+// Empty statements that keep GCC 12 from holding a second copy of a sum for after the loop.
+inline void Pin(Floats& sum) { __asm__("" : "+x"(sum.low), "+x"(sum.high)); }
+inline void Pin(Words& sum) { __asm__("" : "+x"(sum.low), "+x"(sum.high)); }
+
+// Four signed bytes in each lane, widened to 16 bits: bytes 0 and 2, and bytes 1 and 3, as pairs.
+struct Quads {
+  Words even;
+  Words odd;
+};
+inline __m256i EvenBytes(__m256i bytes) {
+  return _mm256_srai_epi16(_mm256_slli_epi16(bytes, 8), 8);
+}
+inline Quads LoadQuads(const int8_t* from) {
+  const __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+  const __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + 32));
+  return {{EvenBytes(low), EvenBytes(high)},
+          {_mm256_srai_epi16(low, 8), _mm256_srai_epi16(high, 8)}};
+}
+
+// Four factors of 16 bits, the same for all lanes. In memory each four lie in the order 0, 2, 1, 3.
+struct Factors {
+  __m256i even;
+  __m256i odd;
+};
+inline Factors LoadFactors(const void* from) {
+  int32_t even = 0;
+  int32_t odd = 0;
+  memcpy(&even, from, sizeof even);
+  memcpy(&odd, static_cast<const uint8_t*>(from) + sizeof even, sizeof odd);
+  return {_mm256_set1_epi32(even), _mm256_set1_epi32(odd)};
+}
+inline void StoreFactors(Words x, void* to) {
+  const __m256i halves = PackedHalves(x);
+  const __m256i swapped = _mm256_shufflehi_epi16(_mm256_shufflelo_epi16(halves, 0xD8), 0xD8);
+  _mm256_storeu_si256(static_cast<__m256i*>(to), swapped);
+}
+
+// sum + the four products of each lane.
+inline __m256i DotPairs(__m256i a, __m256i b, __m256i sum) {
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));
+}
+inline Words DotQuads(Quads x, Factors f, Words sum) {
+  return {DotPairs(x.odd.low, f.odd, DotPairs(x.even.low, f.even, sum.low)),
+          DotPairs(x.odd.high, f.odd, DotPairs(x.even.high, f.even, sum.high))};
+}
+
 struct WidePair {
   Words low;
   Words high;

@@ -13,6 +13,7 @@
 #endif
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 namespace tercet {
 namespace {
@@ -100,6 +101,52 @@ inline Words ShiftRight(Words a) {
 template <int kBits>
 inline Words ShiftRightSigned(Words a) {
   return {_mm512_srai_epi32(a.v, kBits)};
+}
+
+// Empty statements that keep GCC 12 from holding a second copy of a sum for after the loop.
+inline void Pin(Floats& sum) { __asm__("" : "+v"(sum.v)); }
+inline void Pin(Words& sum) { __asm__("" : "+v"(sum.v)); }
+
+// Four signed bytes in each lane, widened to 16 bits: bytes 0 and 2, and bytes 1 and 3, as pairs.
+struct Quads {
+  __m512i even;
+  __m512i odd;
+};
+inline Quads LoadQuads(const int8_t* from) {
+  const __m512i bytes = _mm512_loadu_si512(from);
+  return {_mm512_srai_epi16(_mm512_slli_epi16(bytes, 8), 8), _mm512_srai_epi16(bytes, 8)};
+}
+
+// Four factors of 16 bits, the same for all lanes. In memory each four lie in the order 0, 2, 1, 3.
+struct Factors {
+  __m512i even;
+  __m512i odd;
+};
+inline Factors LoadFactors(const void* from) {
+  int32_t even = 0;
+  int32_t odd = 0;
+  memcpy(&even, from, sizeof even);
+  memcpy(&odd, static_cast<const uint8_t*>(from) + sizeof even, sizeof odd);
+  return {_mm512_set1_epi32(even), _mm512_set1_epi32(odd)};
+}
+inline void StoreFactors(Words x, void* to) {
+  const __m256i halves = _mm512_cvtepi32_epi16(x.v);
+  const __m256i swapped = _mm256_shufflehi_epi16(_mm256_shufflelo_epi16(halves, 0xD8), 0xD8);
+  _mm256_storeu_si256(static_cast<__m256i*>(to), swapped);
+}
+
+// sum + the four products of each lane.
+inline __m512i DotPairs(__m512i a, __m512i b, __m512i sum) {
+#ifdef __AVX512VNNI__
+  sum = _mm512_dpwssd_epi32(sum, a, b);
+#else
+  sum = _mm512_add_epi32(sum, _mm512_madd_epi16(a, b));
+#endif
+  __asm__("" : "+v"(sum));
+  return sum;
+}
+inline Words DotQuads(Quads x, Factors f, Words sum) {
+  return {DotPairs(x.odd, f.odd, DotPairs(x.even, f.even, sum.v))};
 }
 
 struct WidePair {

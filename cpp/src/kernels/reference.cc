@@ -249,50 +249,174 @@ void StoreKv(const float* key, const float* value, size_t head_dim, size_t offse
   }
 }
 
-// Element `index` of the cache block that holds key j.
-float CacheElement(const AttentionTask& task, size_t j, size_t index) {
-  const auto block = static_cast<size_t>(task.block_table[j / kBlockSize]);
-  const size_t place = block * task.block_stride + index;
+// ---- Attention ----
+
+void QuantizeQuery(const float* x, size_t head_dim, int16_t* values, float* scale) {
+  const auto limit = static_cast<float>(HeadLimit(head_dim));
+  const float a = LargestMagnitude(x, head_dim);
+  const float s = limit / a;
+  for (size_t d = 0; d < head_dim; ++d) {
+    values[d] = static_cast<int16_t>(Clip(nearbyintf(x[d] * s), -limit, limit));
+  }
+  *scale = a / limit;
+}
+
+// Where dimension d of the token in slot j of a block lies.
+size_t KeyPlace(KvType type, size_t j, size_t d) {
+  return type == kKvInt8 ? (d / 4 * kBlockSize + j) * 4 + d % 4 : d * kBlockSize + j;
+}
+size_t ValuePlace(KvType type, size_t head_dim, size_t j, size_t d) {
+  return type == kKvInt8 ? (j / 4 * head_dim + d) * 4 + j % 4 : j * head_dim + d;
+}
+
+void StoreInt8(const float* key, const float* value, size_t head_dim, size_t offset,
+               int8_t* key_block, int8_t* value_block) {
+  const float key_largest = LargestMagnitude(key, head_dim);
+  const float value_largest = LargestMagnitude(value, head_dim);
+  for (size_t d = 0; d < head_dim; ++d) {
+    const float k = Clip(nearbyintf(key[d] * (127.0f / key_largest)), -127.0f, 127.0f);
+    const float v = Clip(nearbyintf(value[d] * (127.0f / value_largest)), -127.0f, 127.0f);
+    key_block[KeyPlace(kKvInt8, offset, d)] = static_cast<int8_t>(k);
+    value_block[ValuePlace(kKvInt8, head_dim, offset, d)] = static_cast<int8_t>(v);
+  }
+  const size_t scale_place = head_dim * kBlockSize + offset * sizeof(float);
+  const float key_scale = key_largest / 127.0f;
+  const float value_scale = value_largest / 127.0f;
+  memcpy(key_block + scale_place, &key_scale, sizeof key_scale);
+  memcpy(value_block + scale_place, &value_scale, sizeof value_scale);
+}
+
+// Element `place` of a block's keys or values, which begin at `offset`.
+size_t CachePlace(const AttentionTask& task, size_t block, size_t offset, size_t place) {
+  return static_cast<size_t>(task.block_table[block]) * task.block_stride + offset + place;
+}
+
+float CacheElement(const AttentionTask& task, size_t place) {
   return task.kv_type == kKvFloat32 ? static_cast<const float*>(task.cache)[place]
                                     : Widen(static_cast<const uint16_t*>(task.cache)[place]);
 }
 
-void AttentionHead(const AttentionTask& task, const float* q, float* scores, float* out) {
-  Lanes largest;
-  for (float& lane : largest.of) {
-    lane = -INFINITY;
-  }
-  for (size_t j = 0; j < task.num_keys; ++j) {
-    float dot = 0.0f;
+int32_t CacheInteger(const AttentionTask& task, size_t place) {
+  return static_cast<const int8_t*>(task.cache)[place];
+}
+
+// The scale of the token in slot j of a block's keys or values.
+float CacheScale(const AttentionTask& task, size_t block, size_t offset, size_t j) {
+  const size_t place = task.head_dim * kBlockSize + j * sizeof(float);
+  float scale = 0.0f;
+  memcpy(&scale, static_cast<const int8_t*>(task.cache) + CachePlace(task, block, offset, place),
+         sizeof scale);
+  return scale;
+}
+
+float Score(const AttentionTask& task, size_t row, size_t j) {
+  const size_t t = row / task.group;
+  const size_t head = row % task.group;
+  const size_t block = j / kBlockSize;
+  const auto place = [&](size_t d) {
+    return CachePlace(task, block, task.key_offset, KeyPlace(task.kv_type, j % kBlockSize, d));
+  };
+  if (task.kv_type == kKvInt8) {
+    const int16_t* q = task.wide_queries + t * task.wide_stride + head * task.head_dim;
+    int32_t dot = 0;
     for (size_t d = 0; d < task.head_dim; ++d) {
-      const size_t index = task.key_offset + d * kBlockSize + j % kBlockSize;
-      dot = fmaf(q[d], CacheElement(task, j, index), dot);
+      dot += q[d] * CacheInteger(task, place(d));
     }
-    scores[j] = dot * task.scale;
-    largest.of[j % kLanes] = Max(largest.of[j % kLanes], scores[j]);
+    const float scale = task.query_scales[t * task.query_scale_stride + head] * task.scale;
+    return static_cast<float>(dot) *
+           (scale * CacheScale(task, block, task.key_offset, j % kBlockSize));
   }
-  const float m = largest.Largest();
-  Lanes sum;
-  for (size_t j = 0; j < task.num_keys; ++j) {
-    scores[j] = Exp(scores[j] - m);
-    sum.of[j % kLanes] = sum.of[j % kLanes] + scores[j];
-  }
-  const float l = sum.Sum();
+  const float* q = task.queries + t * task.query_stride + head * task.head_dim;
+  float dot = 0.0f;
   for (size_t d = 0; d < task.head_dim; ++d) {
-    float acc = 0.0f;
-    for (size_t j = 0; j < task.num_keys; ++j) {
-      const size_t index = task.value_offset + (j % kBlockSize) * task.head_dim + d;
-      acc = fmaf(scores[j], CacheElement(task, j, index), acc);
+    dot = fmaf(q[d], CacheElement(task, place(d)), dot);
+  }
+  return dot * task.scale;
+}
+
+size_t NumKeys(const AttentionTask& task, size_t row) { return task.num_keys + row / task.group; }
+
+void AttentionScores(const AttentionTask* task, size_t block_begin, size_t block_end) {
+  for (size_t row = 0; row < task->num_queries * task->group; ++row) {
+    const size_t num_keys = NumKeys(*task, row);
+    for (size_t j = block_begin * kBlockSize; j < block_end * kBlockSize && j < num_keys; ++j) {
+      task->scores[row * task->scores_stride + j] = Score(*task, row, j);
     }
-    out[d] = acc / l;
   }
 }
 
-void Attention(const AttentionTask* task) {
-  const size_t stride = RoundUp(task->num_keys, kBlockSize);
-  for (size_t h = 0; h < task->group; ++h) {
-    AttentionHead(*task, task->queries + h * task->head_dim, task->scores + h * stride,
-                  task->out + h * task->head_dim);
+void AttentionWeights(const AttentionTask* task, size_t row_begin, size_t row_end) {
+  for (size_t row = row_begin; row < row_end; ++row) {
+    float* scores = task->scores + row * task->scores_stride;
+    const size_t num_keys = NumKeys(*task, row);
+    Lanes largest;
+    for (float& lane : largest.of) {
+      lane = -INFINITY;
+    }
+    for (size_t j = 0; j < num_keys; ++j) {
+      largest.of[j % kLanes] = Max(largest.of[j % kLanes], scores[j]);
+    }
+    const float m = largest.Largest();
+    Lanes sum;
+    for (size_t j = 0; j < num_keys; ++j) {
+      scores[j] = Exp(scores[j] - m);
+      sum.of[j % kLanes] = sum.of[j % kLanes] + scores[j];
+    }
+    task->sums[row] = sum.Sum();
+  }
+}
+
+// acc[d] += what `count` tokens of a block add to dimensions [begin, end).
+void MixInt8Block(const AttentionTask& task, const float* weights, size_t block, size_t count,
+                  size_t begin, size_t end, float* acc) {
+  Lanes scaled;
+  for (size_t j = 0; j < count; ++j) {
+    scaled.of[j] = weights[j] * CacheScale(task, block, task.value_offset, j);
+  }
+  const float a = Max(scaled.Largest(), 1e-30f);
+  int32_t integers[kBlockSize];
+  for (size_t j = 0; j < count; ++j) {
+    integers[j] =
+        static_cast<int32_t>(Clip(nearbyintf(scaled.of[j] * (32767.0f / a)), 0.0f, 32767.0f));
+  }
+  for (size_t d = begin; d < end; ++d) {
+    int32_t sum = 0;
+    for (size_t j = 0; j < count; ++j) {
+      const size_t place = ValuePlace(task.kv_type, task.head_dim, j, d);
+      sum += integers[j] * CacheInteger(task, CachePlace(task, block, task.value_offset, place));
+    }
+    acc[d] = fmaf(static_cast<float>(sum), a / 32767.0f, acc[d]);
+  }
+}
+
+void MixFloatBlock(const AttentionTask& task, const float* weights, size_t block, size_t count,
+                   size_t begin, size_t end, float* acc) {
+  for (size_t j = 0; j < count; ++j) {
+    for (size_t d = begin; d < end; ++d) {
+      const size_t place = ValuePlace(task.kv_type, task.head_dim, j, d);
+      const size_t element = CachePlace(task, block, task.value_offset, place);
+      acc[d] = fmaf(weights[j], CacheElement(task, element), acc[d]);
+    }
+  }
+}
+
+void AttentionValues(const AttentionTask* task, size_t begin, size_t end) {
+  const auto mix = task->kv_type == kKvInt8 ? MixInt8Block : MixFloatBlock;
+  for (size_t row = 0; row < task->num_queries * task->group; ++row) {
+    const float* weights = task->scores + row * task->scores_stride;
+    float* out =
+        task->out + row / task->group * task->out_stride + row % task->group * task->head_dim;
+    for (size_t d = begin; d < end; ++d) {
+      out[d] = 0.0f;
+    }
+    const size_t num_keys = NumKeys(*task, row);
+    for (size_t j = 0; j < num_keys; j += kBlockSize) {
+      const size_t count = num_keys - j < kBlockSize ? num_keys - j : kBlockSize;
+      mix(*task, weights + j, j / kBlockSize, count, begin, end, out);
+    }
+    for (size_t d = begin; d < end; ++d) {
+      out[d] = out[d] / task->sums[row];
+    }
   }
 }
 
@@ -356,7 +480,14 @@ const Kernels kReferenceKernels = {
     .widen = WidenRow,
     .rope = Rope,
     .store_kv = StoreKv,
-    .attention = Attention,
+    .attention =
+        {
+            .quantize_query = QuantizeQuery,
+            .store_int8 = StoreInt8,
+            .scores = AttentionScores,
+            .weights = AttentionWeights,
+            .values = AttentionValues,
+        },
     .argmax = Argmax,
     .sum_exp = SumExp,
     .gumbel_argmax = GumbelArgmax,

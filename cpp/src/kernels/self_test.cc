@@ -190,32 +190,88 @@ std::vector<uint8_t> StoreKv(const Kernels& kernels) {
   return BytesOf(blocks);
 }
 
-std::vector<uint8_t> Attention(const Kernels& kernels) {
-  constexpr size_t kHeadDim = 48;
-  constexpr size_t kGroup = 5;
-  constexpr size_t kNumKeys = 5 * kBlockSize + 3;
-  constexpr int32_t kBlockTable[] = {4, 1, 5, 0, 2, 3};
-  Numbers numbers;
-  const size_t block_stride = 2 * kHeadDim * kBlockSize;
-  const std::vector<uint16_t> cache = numbers.Bf16(6 * block_stride);
-  const std::vector<float> queries = numbers.Floats(kGroup * kHeadDim);
-  std::vector<float> scores(kGroup * RoundUp(kNumKeys, kBlockSize));
-  std::vector<float> out(kGroup * kHeadDim);
+// Two positions of 5 heads, the second of which sees one key more, in a new block.
+struct AttentionShape {
+  static constexpr size_t kHeadDim = 48;
+  static constexpr size_t kGroup = 5;
+  static constexpr size_t kQueries = 2;
+  static constexpr size_t kNumKeys = 5 * kBlockSize;
+  static constexpr size_t kRows = kGroup * kQueries;
+  static constexpr size_t kKeys = 6 * kBlockSize;
+  static constexpr int32_t kBlockTable[] = {4, 1, 5, 0, 2, 3};
+};
+
+std::vector<uint8_t> Attention(const Kernels& kernels, KvType kv_type, const void* cache,
+                               size_t keys_size) {
+  using Shape = AttentionShape;
+  constexpr size_t kRowSize = Shape::kGroup * Shape::kHeadDim;
+  const std::vector<float> queries = Numbers().Floats(Shape::kRows * Shape::kHeadDim);
+  std::vector<int16_t> wide_queries(queries.size());
+  std::vector<float> query_scales(Shape::kRows);
+  for (size_t row = 0; row < Shape::kRows; ++row) {
+    const size_t place = row * Shape::kHeadDim;
+    kernels.attention.quantize_query(&queries[place], Shape::kHeadDim, &wide_queries[place],
+                                     &query_scales[row]);
+  }
+  std::vector<float> scores(Shape::kRows * Shape::kKeys);
+  std::vector<float> sums(Shape::kRows);
+  std::vector<float> out(queries.size());
   const AttentionTask task{.queries = queries.data(),
-                           .group = kGroup,
-                           .head_dim = kHeadDim,
-                           .cache = cache.data(),
-                           .block_table = kBlockTable,
-                           .block_stride = block_stride,
+                           .wide_queries = wide_queries.data(),
+                           .query_scales = query_scales.data(),
+                           .num_queries = Shape::kQueries,
+                           .query_stride = kRowSize,
+                           .wide_stride = kRowSize,
+                           .query_scale_stride = Shape::kGroup,
+                           .group = Shape::kGroup,
+                           .head_dim = Shape::kHeadDim,
+                           .cache = cache,
+                           .block_table = Shape::kBlockTable,
+                           .block_stride = 2 * keys_size,
                            .key_offset = 0,
-                           .value_offset = kHeadDim * kBlockSize,
-                           .num_keys = kNumKeys,
+                           .value_offset = keys_size,
+                           .num_keys = Shape::kNumKeys,
                            .scale = 0.25f,
                            .scores = scores.data(),
+                           .scores_stride = Shape::kKeys,
+                           .sums = sums.data(),
                            .out = out.data(),
-                           .kv_type = kKvBf16};
-  kernels.attention(&task);
+                           .out_stride = kRowSize,
+                           .kv_type = kv_type};
+  kernels.attention.scores(&task, 0, 6);
+  kernels.attention.weights(&task, 0, Shape::kRows);
+  kernels.attention.values(&task, 0, Shape::kHeadDim);
   return BytesOf(out);
+}
+
+std::vector<uint8_t> AttentionBf16(const Kernels& kernels) {
+  constexpr size_t kKeysSize = AttentionShape::kHeadDim * kBlockSize;
+  const std::vector<uint16_t> cache = Numbers().Bf16(6 * 2 * kKeysSize);
+  return Attention(kernels, kKvBf16, cache.data(), kKeysSize);
+}
+
+std::vector<uint8_t> AttentionFloat32(const Kernels& kernels) {
+  constexpr size_t kKeysSize = AttentionShape::kHeadDim * kBlockSize;
+  const std::vector<float> cache = Numbers().Floats(6 * 2 * kKeysSize);
+  return Attention(kernels, kKvFloat32, cache.data(), kKeysSize);
+}
+
+// The cache and what is computed from it: both must be the reference's.
+std::vector<uint8_t> AttentionInt8(const Kernels& kernels) {
+  constexpr size_t kHeadDim = AttentionShape::kHeadDim;
+  constexpr size_t kKeysSize = Int8KvBytes(kHeadDim);
+  const Aligned cache(6 * 2 * kKeysSize);
+  auto* elements = reinterpret_cast<int8_t*>(cache.get());
+  Numbers numbers;
+  for (size_t token = 0; token < AttentionShape::kKeys; ++token) {
+    int8_t* block = elements + token / kBlockSize * 2 * kKeysSize;
+    kernels.attention.store_int8(numbers.Floats(kHeadDim).data(), numbers.Floats(kHeadDim).data(),
+                                 kHeadDim, token % kBlockSize, block, block + kKeysSize);
+  }
+  std::vector<uint8_t> bytes(cache.get(), cache.get() + 6 * 2 * kKeysSize);
+  const std::vector<uint8_t> out = Attention(kernels, kKvInt8, elements, kKeysSize);
+  bytes.insert(bytes.end(), out.begin(), out.end());
+  return bytes;
 }
 
 std::vector<uint8_t> Argmax(const Kernels& kernels) {
@@ -255,7 +311,9 @@ constexpr Check kChecks[] = {
     {"widen", Widen},
     {"rope", Rope},
     {"store_kv", StoreKv},
-    {"attention", Attention},
+    {"attention over bf16", AttentionBf16},
+    {"attention over f32", AttentionFloat32},
+    {"attention over int8", AttentionInt8},
     {"argmax", Argmax},
     {"sum_exp", SumExp},
     {"gumbel_argmax", GumbelArgmax},

@@ -45,7 +45,7 @@ WORDINGS: Final[Mapping[str, Wording]] = {
         "Model", "Tokens of prompt and answer together; unset: what the model was made for.", "N"
     ),
     "kv_type": Wording(
-        "Model", "How keys and values are kept; f32 is exact and takes twice the memory."
+        "Model", "How keys and values are kept: f32 is exact, at twice the memory; int8 at half."
     ),
     "head": Wording("Model", "How the output head is stored; bf16 is exact and twice as large."),
     "threads": Wording(

@@ -32,7 +32,7 @@ def one_of(*words: str) -> Callable[[str], str]:
 
     def parse(text: str) -> str:
         if text not in words:
-            message = f"must be {' or '.join(words)}; got '{text}'"
+            message = f"must be {', '.join(words[:-1])} or {words[-1]}; got '{text}'"
             raise typer.BadParameter(message)
         return text
 

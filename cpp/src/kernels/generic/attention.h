@@ -1,12 +1,15 @@
-// Attention of one position over the blocks of the cache.
+// Attention of consecutive positions over the blocks of the cache.
 //
 // A block's keys lie as a column per token, so the 16 lanes are 16 tokens: each lane runs over d by
 // itself and no sum crosses lanes. Values lie as a row per token, so there the lanes are 16
 // dimensions. Heads that share keys go through them together: kBlockRows heads × kBlockColumns
-// vectors of lanes.
+// vectors of lanes. All positions go through a panel of four blocks, which L1 holds, before the
+// next one, and while the first does, the panel after it is asked for: one position alone is bound
+// by memory, many by arithmetic.
 #pragma once
 
-#include "kernels/generic/math.h"
+#include "kernels/generic/attention_int8.h"
+#include "kernels/generic/attention_weights.h"
 
 namespace tercet {
 namespace {
@@ -14,143 +17,154 @@ namespace {
 inline Floats LoadElements(const uint16_t* from) { return LoadBf16(from); }
 inline Floats LoadElements(const float* from) { return Load(from); }
 
-template <class Element>
-inline const Element* CacheBlock(const AttentionTask& task, size_t index) {
-  return static_cast<const Element*>(task.cache) +
-         static_cast<size_t>(task.block_table[index]) * task.block_stride;
-}
-
 // dot * scale of kHeads heads with the keys of blocks [first, first + kBlocks).
 template <class Element, size_t kHeads, size_t kBlocks>
-inline void ScoreBlocks(const AttentionTask& task, const float* queries, size_t first,
-                        float* scores, size_t stride) {
+inline void ScoreBlocks(const AttentionTask& task, size_t row, size_t first, bool ask) {
+  const float* queries =
+      task.queries + row / task.group * task.query_stride + row % task.group * task.head_dim;
   const Element* keys[kBlocks];
+  const Element* next[kBlocks];
+#pragma GCC unroll 4
   for (size_t b = 0; b < kBlocks; ++b) {
     keys[b] = CacheBlock<Element>(task, first + b) + task.key_offset;
+    next[b] = ask ? CacheBlock<Element>(task, first + b + kPanelBlocks) + task.key_offset : keys[b];
   }
+  constexpr size_t kLineColumns = 64 / (kBlockSize * sizeof(Element));  // of a cache line
   Floats dots[kHeads][kBlocks];
+#pragma GCC unroll 4
   for (size_t h = 0; h < kHeads; ++h) {
+#pragma GCC unroll 4
     for (size_t b = 0; b < kBlocks; ++b) {
       dots[h][b] = Broadcast(0.0f);
     }
   }
-  for (size_t d = 0; d < task.head_dim; ++d) {
-    Floats k[kBlocks];
-    for (size_t b = 0; b < kBlocks; ++b) {
-      k[b] = LoadElements(keys[b] + d * kBlockSize);
-    }
-    for (size_t h = 0; h < kHeads; ++h) {
-      const Floats q = Broadcast(queries[h * task.head_dim + d]);
+  for (size_t begin = 0; begin < task.head_dim; begin += kLineColumns) {
+    if (ask) {
+#pragma GCC unroll 4
       for (size_t b = 0; b < kBlocks; ++b) {
-        dots[h][b] = Fma(q, k[b], dots[h][b]);
+        __builtin_prefetch(next[b] + begin * kBlockSize);
       }
     }
-  }
-  for (size_t h = 0; h < kHeads; ++h) {
-    for (size_t b = 0; b < kBlocks; ++b) {
-      Store(Mul(dots[h][b], Broadcast(task.scale)), scores + h * stride + (first + b) * kBlockSize);
-    }
-  }
-}
-
-// Scores become Exp(score - largest); returns their sum. What slots past num_keys hold stays out.
-inline float Softmax(float* scores, size_t num_keys) {
-  Floats largest = Broadcast(-__builtin_inff());
-  ForLanes(num_keys, [&](size_t j, auto part) {
-    largest = Merge(Max(largest, Load(scores + j, part)), largest, part);
-  });
-  const Floats m = Broadcast(MaxOf(largest));
-  Floats sum = Broadcast(0.0f);
-  ForLanes(num_keys, [&](size_t j, auto part) {
-    const Floats p = Exp(Sub(Load(scores + j, part), m));
-    Store(p, scores + j, part);
-    sum = Merge(Add(sum, p), sum, part);
-  });
-  return SumOf(sum);
-}
-
-// Dimensions [d, d + 16 * kVectors) of the output of kHeads heads.
-template <class Element, size_t kHeads, size_t kVectors>
-inline void MixValues(const AttentionTask& task, const float* scores, size_t stride,
-                      const float* sums, size_t d, float* out) {
-  Floats acc[kHeads][kVectors];
-  for (size_t h = 0; h < kHeads; ++h) {
-    for (size_t v = 0; v < kVectors; ++v) {
-      acc[h][v] = Broadcast(0.0f);
-    }
-  }
-  for (size_t begin = 0; begin < task.num_keys; begin += kBlockSize) {
-    const Element* values = CacheBlock<Element>(task, begin / kBlockSize) + task.value_offset + d;
-    const size_t left = task.num_keys - begin;
-    const size_t count = left < kBlockSize ? left : kBlockSize;
-    for (size_t j = 0; j < count; ++j) {
-      Floats value[kVectors];
-      for (size_t v = 0; v < kVectors; ++v) {
-        value[v] = LoadElements(values + j * task.head_dim + v * 16);
+    for (size_t d = begin; d < begin + kLineColumns; ++d) {
+      Floats k[kBlocks];
+#pragma GCC unroll 4
+      for (size_t b = 0; b < kBlocks; ++b) {
+        k[b] = LoadElements(keys[b] + d * kBlockSize);
       }
+#pragma GCC unroll 4
       for (size_t h = 0; h < kHeads; ++h) {
-        const Floats p = Broadcast(scores[h * stride + begin + j]);
-        for (size_t v = 0; v < kVectors; ++v) {
-          acc[h][v] = Fma(p, value[v], acc[h][v]);
+        const Floats q = Broadcast(queries[h * task.head_dim + d]);
+#pragma GCC unroll 4
+        for (size_t b = 0; b < kBlocks; ++b) {
+          dots[h][b] = Fma(q, k[b], dots[h][b]);
+          Pin(dots[h][b]);
         }
       }
     }
   }
+#pragma GCC unroll 4
   for (size_t h = 0; h < kHeads; ++h) {
-    for (size_t v = 0; v < kVectors; ++v) {
-      Store(Div(acc[h][v], Broadcast(sums[h])), out + h * task.head_dim + d + v * 16);
+    float* scores = task.scores + (row + h) * task.scores_stride;
+#pragma GCC unroll 4
+    for (size_t b = 0; b < kBlocks; ++b) {
+      Store(Mul(dots[h][b], Broadcast(task.scale)), scores + (first + b) * kBlockSize);
     }
   }
 }
 
-template <class Element, size_t kHeads>
-inline void AttendHeads(const AttentionTask& task, size_t head) {
-  const size_t stride = RoundUp(task.num_keys, kBlockSize);
-  const size_t num_blocks = stride / kBlockSize;
-  const float* queries = task.queries + head * task.head_dim;
-  float* scores = task.scores + head * stride;
-  float* out = task.out + head * task.head_dim;
-
-  size_t block = 0;
-  for (; block + kBlockColumns <= num_blocks; block += kBlockColumns) {
-    ScoreBlocks<Element, kHeads, kBlockColumns>(task, queries, block, scores, stride);
+// Dimensions [d, d + 16 * kVectors) of kHeads heads, keys [begin, end): goes on from what `out`
+// holds unless begin is 0, and divides by the sum of weights if these keys are the row's last.
+template <class Element, size_t kHeads, size_t kVectors>
+inline void MixValues(const AttentionTask& task, size_t row, size_t begin, size_t end, size_t d,
+                      bool ask) {
+  const float* weights = task.scores + row * task.scores_stride;
+  float* out = OutOf(task, row) + d;
+  Floats acc[kHeads][kVectors];
+  LoadMixed(task, out, begin, acc);
+  for (size_t j = begin; j < end;) {
+    const Element* values = CacheBlock<Element>(task, j / kBlockSize) + task.value_offset + d;
+    const Element* next =
+        ask ? CacheBlock<Element>(task, j / kBlockSize + kPanelBlocks) + task.value_offset + d
+            : values;
+    const size_t block_end = end - j < kBlockSize ? end : j + kBlockSize;
+    for (; j < block_end; ++j, values += task.head_dim, next += task.head_dim) {
+      Floats value[kVectors];
+#pragma GCC unroll 4
+      for (size_t v = 0; v < kVectors; ++v) {
+        value[v] = LoadElements(values + v * 16);
+        if (ask && v * 16 * sizeof(Element) % 64 == 0) {
+          __builtin_prefetch(next + v * 16);
+        }
+      }
+#pragma GCC unroll 4
+      for (size_t h = 0; h < kHeads; ++h) {
+        const Floats p = Broadcast(weights[h * task.scores_stride + j]);
+#pragma GCC unroll 4
+        for (size_t v = 0; v < kVectors; ++v) {
+          acc[h][v] = Fma(p, value[v], acc[h][v]);
+          Pin(acc[h][v]);
+        }
+      }
+    }
   }
-  for (; block < num_blocks; ++block) {
-    ScoreBlocks<Element, kHeads, 1>(task, queries, block, scores, stride);
-  }
-
-  float sums[kHeads];
-  for (size_t h = 0; h < kHeads; ++h) {
-    sums[h] = Softmax(scores + h * stride, task.num_keys);
-  }
-
-  size_t d = 0;
-  for (; d + kBlockColumns * 16 <= task.head_dim; d += kBlockColumns * 16) {
-    MixValues<Element, kHeads, kBlockColumns>(task, scores, stride, sums, d, out);
-  }
-  for (; d < task.head_dim; d += 16) {
-    MixValues<Element, kHeads, 1>(task, scores, stride, sums, d, out);
-  }
+  StoreMixed(task, row, out, end, acc);
 }
 
+// What a type of keys and values is, to the loops of attention_weights.h.
 template <class Element>
-inline void AttendAll(const AttentionTask& task) {
-  size_t head = 0;
-  for (; head + kBlockRows <= task.group; head += kBlockRows) {
-    AttendHeads<Element, kBlockRows>(task, head);
+struct FloatCache {
+  template <size_t kHeads, size_t kBlocks>
+  static void Score(const AttentionTask& task, size_t row, size_t first, bool ask) {
+    ScoreBlocks<Element, kHeads, kBlocks>(task, row, first, ask);
   }
-  for (; head < task.group; ++head) {
-    AttendHeads<Element, 1>(task, head);
+  template <size_t kHeads, size_t kVectors>
+  static void Mix(const AttentionTask& task, size_t row, size_t begin, size_t end, size_t d,
+                  bool ask) {
+    MixValues<Element, kHeads, kVectors>(task, row, begin, end, d, ask);
+  }
+  static constexpr size_t kMixVectors = kBlockColumns;
+};
+
+inline void AttentionScores(const AttentionTask* task, size_t block_begin, size_t block_end) {
+  switch (task->kv_type) {
+    case kKvFloat32:
+      return ScoreAll<FloatCache<float>>(*task, block_begin, block_end);
+    case kKvInt8:
+      return ScoreAll<Int8Cache>(*task, block_begin, block_end);
+    case kKvBf16:
+      return ScoreAll<FloatCache<uint16_t>>(*task, block_begin, block_end);
   }
 }
 
-inline void Attention(const AttentionTask* task) {
-  if (task->kv_type == kKvFloat32) {
-    AttendAll<float>(*task);
-  } else {
-    AttendAll<uint16_t>(*task);
+inline void AttentionWeights(const AttentionTask* task, size_t row_begin, size_t row_end) {
+  for (size_t row = row_begin; row < row_end; ++row) {
+    float* scores = task->scores + row * task->scores_stride;
+    const size_t num_keys = KeysOf(*task, row);
+    task->sums[row] = Softmax(scores, num_keys);
+    if (task->kv_type == kKvInt8) {
+      QuantizeWeights(*task, scores, num_keys);
+    }
   }
 }
+
+inline void AttentionValues(const AttentionTask* task, size_t begin, size_t end) {
+  switch (task->kv_type) {
+    case kKvFloat32:
+      return MixAll<FloatCache<float>>(*task, begin, end);
+    case kKvInt8:
+      return MixAll<Int8Cache>(*task, begin, end);
+    case kKvBf16:
+      return MixAll<FloatCache<uint16_t>>(*task, begin, end);
+  }
+}
+
+constexpr AttentionKernels kAttention = {
+    .quantize_query = QuantizeQuery,
+    .store_int8 = StoreInt8,
+    .scores = AttentionScores,
+    .weights = AttentionWeights,
+    .values = AttentionValues,
+};
 
 }  // namespace
 }  // namespace tercet

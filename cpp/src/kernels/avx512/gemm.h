@@ -8,9 +8,8 @@
 //
 //   // Tokens [m, m + kTokens) × the rows of kTiles tiles.
 //   template <size_t kTokens, size_t kTiles>
-//   static void MultiplyTiles(const Matrix&, const Rows&, size_t m, const size_t* tiles, float*
-//   out,
-//                             size_t out_stride);
+//   static void MultiplyTiles(const Matrix&, const Rows&, size_t m, const size_t* tiles,
+//                             float* out, size_t out_stride);
 //
 // `Gemm` cuts the tokens into blocks, whose accumulators stay in registers over a whole row. For up
 // to four tokens memory is the bound, and two tiles are walked as two streams; for more, what a
@@ -21,8 +20,10 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "kernels/generic/math.h"
 #include "kernels/kernels.h"
+#include "kernels/lanes_avx512.h"
+// The lanes come first: the algorithms are written over them.
+#include "kernels/generic/math.h"
 
 namespace tercet {
 namespace {

@@ -1,9 +1,6 @@
 // A kernel set for AVX-512: what all of them have, but for the ternary packings.
 #pragma once
 
-#include "kernels/kernels.h"
-#include "kernels/lanes_avx512.h"
-// The lanes come first: the algorithms are written over them.
 #include "kernels/avx512/int8.h"
 #include "kernels/generic/attention.h"
 #include "kernels/generic/logits.h"

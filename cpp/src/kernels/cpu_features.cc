@@ -15,8 +15,13 @@ struct NamedFeature {
 };
 
 constexpr NamedFeature kNames[] = {
-    {kAvx2, "avx2"}, {kFma, "fma"},       {kF16c, "f16c"},
-    {kBmi2, "bmi2"}, {kAvx512, "avx512"}, {kAvx512Vnni, "avx512_vnni"},
+    {kAvx2, "avx2"},
+    {kFma, "fma"},
+    {kF16c, "f16c"},
+    {kBmi2, "bmi2"},
+    {kAvx512, "avx512"},
+    {kAvx512Vnni, "avx512_vnni"},
+    {kAvx512Vbmi, "avx512_vbmi"},
 };
 
 #if defined(__x86_64__)
@@ -73,6 +78,7 @@ uint32_t Detect() {
   if (HasAll(state, kZmmState)) {
     offer(HasAll(seven.ebx, Bit(16) | Bit(17) | Bit(30) | Bit(31)), kAvx512);  // F, DQ, BW, VL
     offer(HasAll(seven.ecx, Bit(11)), kAvx512Vnni);
+    offer(HasAll(seven.ecx, Bit(1) | Bit(6)), kAvx512Vbmi);  // VBMI, VBMI2
   }
   return features;
 }

@@ -45,6 +45,7 @@ enum CpuFeature : uint32_t {
   kBmi2 = 1u << 3,
   kAvx512 = 1u << 4,  // F, BW, DQ, VL, with OS support for 512-bit state
   kAvx512Vnni = 1u << 5,
+  kAvx512Vbmi = 1u << 6,  // VBMI and VBMI2
 };
 
 // A ternary matrix [rows, cols] as a kernel set packed it:

@@ -8,6 +8,7 @@
 namespace tercet {
 
 #if defined(__x86_64__)
+extern const Kernels kAvx512VbmiKernels;
 extern const Kernels kAvx512VnniKernels;
 extern const Kernels kAvx2Kernels;
 #endif
@@ -17,6 +18,7 @@ namespace {
 
 constexpr std::array kAll = {
 #if defined(__x86_64__)
+    &kAvx512VbmiKernels,
     &kAvx512VnniKernels,
     &kAvx2Kernels,
 #endif

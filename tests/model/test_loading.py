@@ -1,5 +1,6 @@
 """From a folder to an engine that serves it, with the extension."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -16,10 +17,11 @@ from tercet_engine import (
     ModelNotFound,
     SamplingParams,
     UnsupportedModel,
+    _core,
     load_engine,
     load_synthetic_engine,
 )
-from tercet_engine.model_loader import choose_kernels, load_model, supported_kernels
+from tercet_engine.model_loader import check_packing, choose_kernels, load_model, supported_kernels
 from tercet_engine.progress import Silent
 from tercet_engine.synthetic import SHAPES, SyntheticWeights
 from tests.model.running import load
@@ -147,6 +149,43 @@ def test_kernels_can_be_chosen_by_name(name: str) -> None:
 def test_kernels_that_do_not_exist_are_refused_with_those_that_do() -> None:
     with pytest.raises(KernelUnavailable, match=r"sse9: this build does not have it.*reference"):
         choose_kernels("sse9")
+
+
+def test_a_packing_that_the_kernels_do_not_have_is_refused_with_those_they_have() -> None:
+    with pytest.raises(KernelUnavailable, match=r"packing zip: kernels reference.*auto.* 2bit"):
+        check_packing("zip", "reference")
+
+
+@pytest.mark.parametrize("kernels", supported_kernels())
+def test_weights_take_the_memory_that_was_counted_before_loading(kernels: str) -> None:
+    counted = {}
+    for packing in (*_core.packings(kernels), "auto"):
+        config = EngineConfig(num_threads=1, kernels=kernels, packing=packing)
+        loaded = load_model(SyntheticWeights(SHAPES["tiny"]), config, Silent())
+        counted[packing] = loaded.plan.weight_bytes
+        if packing != "auto":
+            assert loaded.runner.model.packing == packing
+            assert loaded.runner.model.weight_bytes == counted[packing]
+
+    assert counted.pop("auto") == max(counted.values())
+
+
+@pytest.mark.parametrize(
+    ("packing", "bits", "spare"), [("2bit", 2, 0.01), ("3in5", 5 / 3, 0.02), ("5in8", 1.6, 0.01)]
+)
+def test_the_real_models_weights_have_the_known_size(
+    packing: str, bits: float, spare: float
+) -> None:
+    sizes = _core.ModelConfig(**dataclasses.asdict(SHAPES["2b4t"]))
+    kernels = [name for name in supported_kernels() if packing in _core.packings(name)]
+    if not kernels:
+        pytest.skip(f"no kernel set of this CPU has {packing}")
+    counted = _core.ModelBuilder.weight_bytes(
+        sizes, kernels=kernels[0], head="int8", packing=packing
+    )
+    head = 128_256 * (2560 + 4)  # a byte a value and a scale a row
+
+    assert counted - head == pytest.approx(2_084_044_800 * bits / 8, rel=spare)
 
 
 async def test_a_synthetic_model_is_served_and_stays_finite() -> None:

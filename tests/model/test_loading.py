@@ -170,9 +170,7 @@ def test_weights_take_the_memory_that_was_counted_before_loading(kernels: str) -
     assert counted.pop("auto") == max(counted.values())
 
 
-@pytest.mark.parametrize(
-    ("packing", "bits", "spare"), [("2bit", 2, 0.01), ("3in5", 5 / 3, 0.02), ("5in8", 1.6, 0.01)]
-)
+@pytest.mark.parametrize(("packing", "bits", "spare"), [("2bit", 2, 0.01), ("5in8", 1.6, 0.01)])
 def test_the_real_models_weights_have_the_known_size(
     packing: str, bits: float, spare: float
 ) -> None:

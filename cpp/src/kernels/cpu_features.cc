@@ -22,6 +22,7 @@ constexpr NamedFeature kNames[] = {
     {kAvx512, "avx512"},
     {kAvx512Vnni, "avx512_vnni"},
     {kAvx512Vbmi, "avx512_vbmi"},
+    {kAvxVnni, "avx_vnni"},
 };
 
 #if defined(__x86_64__)
@@ -60,6 +61,7 @@ uint32_t Detect() {
 
   const Registers one = Cpuid(1, 0);
   const Registers seven = Cpuid(7, 0);
+  const Registers more = seven.eax >= 1 ? Cpuid(7, 1) : Registers{};
   const bool os_saves = HasAll(one.ecx, Bit(27));
   const uint64_t state = os_saves ? EnabledState() : 0;
 
@@ -74,6 +76,7 @@ uint32_t Detect() {
     offer(HasAll(seven.ebx, Bit(5)), kAvx2);
     offer(HasAll(one.ecx, Bit(12)), kFma);
     offer(HasAll(one.ecx, Bit(29)), kF16c);
+    offer(HasAll(more.eax, Bit(4)), kAvxVnni);
   }
   if (HasAll(state, kZmmState)) {
     offer(HasAll(seven.ebx, Bit(16) | Bit(17) | Bit(30) | Bit(31)), kAvx512);  // F, DQ, BW, VL

@@ -46,6 +46,7 @@ enum CpuFeature : uint32_t {
   kAvx512 = 1u << 4,  // F, BW, DQ, VL, with OS support for 512-bit state
   kAvx512Vnni = 1u << 5,
   kAvx512Vbmi = 1u << 6,  // VBMI and VBMI2
+  kAvxVnni = 1u << 7,
 };
 
 // A ternary matrix [rows, cols] as a kernel set packed it:

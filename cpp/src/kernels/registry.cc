@@ -10,6 +10,7 @@ namespace tercet {
 #if defined(__x86_64__)
 extern const Kernels kAvx512VbmiKernels;
 extern const Kernels kAvx512VnniKernels;
+extern const Kernels kAvxVnniKernels;
 extern const Kernels kAvx2Kernels;
 #endif
 extern const Kernels kReferenceKernels;
@@ -20,6 +21,7 @@ constexpr std::array kAll = {
 #if defined(__x86_64__)
     &kAvx512VbmiKernels,
     &kAvx512VnniKernels,
+    &kAvxVnniKernels,
     &kAvx2Kernels,
 #endif
     &kReferenceKernels,

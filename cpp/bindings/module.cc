@@ -108,8 +108,8 @@ void BindBuilder(py::module_& m) {
                        std::size_t max_batch_tokens, std::size_t max_batch_chunks) {
              const py::gil_scoped_release release;
              return std::unique_ptr<PyBuilder>(
-                 new PyBuilder{ModelBuilder(config, {max_batch_tokens, max_batch_chunks}, kernels,
-                                            head, num_threads, packing),
+                 new PyBuilder{ModelBuilder(config, {max_batch_tokens, max_batch_chunks},
+                                            SelectKernels(kernels), head, num_threads, packing),
                                {}});
            }),
            "config"_a, py::kw_only(), "kernels"_a, "head"_a, "packing"_a, "num_threads"_a,

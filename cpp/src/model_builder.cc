@@ -82,9 +82,9 @@ void ModelConfig::Check() const {
 }
 
 ModelBuilder::ModelBuilder(const ModelConfig& config, const BatchLimits& limits,
-                           std::string_view kernels, std::string_view head, std::size_t num_threads,
+                           const Kernels& kernels, std::string_view head, std::size_t num_threads,
                            std::string_view packing)
-    : config_(config), limits_(limits), kernels_(SelectKernels(kernels)) {
+    : config_(config), limits_(limits), kernels_(kernels) {
   config_.Check();
   Require(num_threads >= 1 && num_threads <= 1024,
           std::to_string(num_threads) + " threads; from 1 to 1024 are possible");

@@ -142,6 +142,14 @@ PACKING_TEST(ternary_gemm_is_exact_for_many_tiles_at_once) {
   }
 }
 
+// Sets unpack some columns at a time for some tokens at a time: here both have a remainder.
+PACKING_TEST(ternary_gemm_is_exact_for_more_tokens_and_columns_than_are_taken_at_once) {
+  Random random(6);
+  for (const size_t tokens : {5u, 31u, 100u, 257u, 290u}) {
+    ExpectRight(packing, random, 37, 1401, tokens);
+  }
+}
+
 PACKING_TEST(ternary_gemm_never_saturates) {
   constexpr size_t kCols = 6912;
   for (const int value : {-128, 127}) {

@@ -47,6 +47,7 @@ enum CpuFeature : uint32_t {
   kAvx512Vnni = 1u << 5,
   kAvx512Vbmi = 1u << 6,  // VBMI and VBMI2
   kAvxVnni = 1u << 7,
+  kAmxInt8 = 1u << 8,  // and tiles, with OS support and this process's permission to use them
 };
 
 // A ternary matrix [rows, cols] as a kernel set packed it:

@@ -8,6 +8,7 @@
 namespace tercet {
 
 #if defined(__x86_64__)
+extern const Kernels kAmxKernels;
 extern const Kernels kAvx512VbmiKernels;
 extern const Kernels kAvx512VnniKernels;
 extern const Kernels kAvxVnniKernels;
@@ -19,10 +20,7 @@ namespace {
 
 constexpr std::array kAll = {
 #if defined(__x86_64__)
-    &kAvx512VbmiKernels,
-    &kAvx512VnniKernels,
-    &kAvxVnniKernels,
-    &kAvx2Kernels,
+    &kAmxKernels,       &kAvx512VbmiKernels, &kAvx512VnniKernels, &kAvxVnniKernels, &kAvx2Kernels,
 #endif
     &kReferenceKernels,
 };

@@ -6,8 +6,9 @@ memory ever held is the packed model and one tensor.
 
 import hashlib
 import json
+import logging
 from dataclasses import asdict, dataclass, replace
-from typing import Protocol
+from typing import Final, Protocol
 
 from tercet_engine import _core
 from tercet_engine.checkpoint import EMBEDDING, Float32Array, PackedLinear, UInt16Array
@@ -24,6 +25,12 @@ from tercet_engine.model_runner import ModelRunner
 from tercet_engine.model_shape import ModelShape
 from tercet_engine.progress import ProgressListener
 from tercet_engine.resources import usable_cpus, usable_memory_bytes
+
+_logger = logging.getLogger(__name__)
+
+# Kernel sets that are tested by emulation, as machines that run them are rare. If one of them fails
+# its self-test and nobody asked for it by name, the next best set serves instead.
+_REPLACEABLE: Final = frozenset({"amx"})
 
 
 class WeightSource(Protocol):
@@ -146,7 +153,17 @@ def choose_kernels(name: str) -> str:
         message = f"kernels {name}: {fault}; choose one of {', '.join(supported)}"
         raise KernelUnavailable(message)
     chosen = name or supported[0]
-    if problem := _core.self_test(chosen):
+    problem = _core.self_test(chosen)
+    if problem and not name and chosen in _REPLACEABLE:
+        _logger.warning(
+            "kernels %s do not agree with the reference on this machine (%s); %s serve instead",
+            chosen,
+            problem,
+            supported[1],
+        )
+        chosen = supported[1]
+        problem = _core.self_test(chosen)
+    if problem:
         message = (
             f"kernels {chosen} do not agree with the reference on this machine ({problem}); "
             f"choose others, of {', '.join(supported)}"

@@ -16,6 +16,7 @@ from tercet_engine import (
     KernelUnavailable,
     ModelNotFound,
     SamplingParams,
+    SelfTestFailed,
     UnsupportedModel,
     _core,
     load_engine,
@@ -186,6 +187,38 @@ def test_the_real_models_weights_have_the_known_size(
     assert counted - head == pytest.approx(2_084_044_800 * bits / 8, rel=spare)
 
 
+def a_machine_with_kernels(monkeypatch: pytest.MonkeyPatch, names: list[str], wrong: str) -> None:
+    """Pretend that this machine runs kernel sets `names`, of which `wrong` fails its self-test."""
+
+    def self_test(kernels: str) -> str | None:
+        return f"{kernels}: int8_gemm differs" if kernels == wrong else None
+
+    monkeypatch.setattr(_core, "supported_kernels", lambda: names)
+    monkeypatch.setattr(_core, "self_test", self_test)
+
+
+def test_amx_that_computes_something_else_is_replaced_with_a_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    a_machine_with_kernels(monkeypatch, ["amx", "avx512_vnni", "reference"], wrong="amx")
+
+    assert choose_kernels("") == "avx512_vnni"
+    assert "int8_gemm differs" in caplog.text
+    assert "avx512_vnni serve instead" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("names", "asked"), [(["amx", "avx2"], "amx"), (["avx2", "reference"], "")]
+)
+def test_other_kernels_and_those_asked_for_by_name_are_never_replaced(
+    monkeypatch: pytest.MonkeyPatch, names: list[str], asked: str
+) -> None:
+    a_machine_with_kernels(monkeypatch, names, wrong=names[0])
+
+    with pytest.raises(SelfTestFailed, match=f"kernels {names[0]} do not agree"):
+        choose_kernels(asked)
+
+
 async def test_a_synthetic_model_is_served_and_stays_finite() -> None:
     config = EngineConfig(num_threads=1, max_context=64, max_sequences=4)
     engine = load_synthetic_engine("tiny", config)
@@ -206,8 +239,6 @@ def test_synthetic_logits_spread_by_a_few_units() -> None:
     model, zero = loaded.runner.model, np.array([0], np.int32)
     prompt = np.arange(5, 45, dtype=np.int32)
     table = np.array([[0, 1, 2]], np.int32)
-    from tercet_engine import _core
-
     starts, last = np.array([0, 40], np.int32), np.array([39], np.int32)
     model.forward(_core.KVCache(model, 3), prompt, starts, zero, table, last)
 

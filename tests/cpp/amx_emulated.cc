@@ -7,6 +7,6 @@ namespace tercet {
 
 extern const Kernels kAmxEmulatedKernels;
 
-constexpr Kernels kAmxEmulatedKernels = AmxSet("amx_emulated", kAvx512VnniFeatures);
+constexpr Kernels kAmxEmulatedKernels = AmxSet("amx_emulated", kBesideTiles);
 
 }  // namespace tercet

@@ -7,6 +7,6 @@ namespace tercet {
 
 extern const Kernels kAmxKernels;
 
-constexpr Kernels kAmxKernels = AmxSet("amx", kAvx512VnniFeatures | kAmxInt8);
+constexpr Kernels kAmxKernels = AmxSet("amx", kBesideTiles | kAmxInt8);
 
 }  // namespace tercet

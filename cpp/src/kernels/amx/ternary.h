@@ -5,7 +5,8 @@
 // `Unpacker` is of, and its product for a few tokens, whom unpacking would not pay for:
 //
 //   // Codes of tile `tile`, columns [64 * step, 64 * (step + num_steps)), padding included:
-//   // a byte each, [step][group][16][64 bytes], four columns of a row side by side.
+//   // a byte each, [step][group][16][64 bytes], four columns of a row side by side. `step` is a
+//   // multiple of kStepsAtOnce, `num_steps` at most that.
 //   static void Unpack(const TernaryMatrix&, size_t tile, size_t stride, size_t step,
 //                      size_t num_steps, uint8_t* codes);
 #pragma once
@@ -43,10 +44,8 @@ void MultiplyTokenTiles(const TernaryMatrix& w, const Int8Rows& x, const TokenTi
   alignas(64) TileSums sums[kTokenTilesAtOnce];
   const auto* values = reinterpret_cast<const uint8_t*>(x.values);
   const size_t num_steps = x.stride / kTileColumns;
-  const size_t num_parts = (num_steps + kStepsAtOnce - 1) / kStepsAtOnce;
-  for (size_t part = 0; part < num_parts; ++part) {
-    const size_t step = num_steps * part / num_parts;
-    const size_t count = num_steps * (part + 1) / num_parts - step;
+  for (size_t step = 0; step < num_steps; step += kStepsAtOnce) {
+    const size_t count = num_steps - step < kStepsAtOnce ? num_steps - step : kStepsAtOnce;
     Unpacker::Unpack(w, tile, x.stride, step, count, codes);
     const WeightSteps weights{.first = codes, .vector_stride = 64, .group_offset = kStepBytes / 2};
     const auto activations = [&](size_t i) {
@@ -55,10 +54,10 @@ void MultiplyTokenTiles(const TernaryMatrix& w, const Int8Rows& x, const TokenTi
     size_t i = begin;
     for (; i + 2 <= end; i += 2) {
       MultiplySteps<2, false>(weights, {activations(i), activations(i + 1)}, x.stride, count,
-                              part > 0, {&sums[i - begin], &sums[i + 1 - begin]});
+                              step > 0, {&sums[i - begin], &sums[i + 1 - begin]});
     }
     if (i < end) {
-      MultiplySteps<1, false>(weights, {activations(i)}, x.stride, count, part > 0,
+      MultiplySteps<1, false>(weights, {activations(i)}, x.stride, count, step > 0,
                               {&sums[i - begin]});
     }
   }

@@ -6,7 +6,7 @@
 // milliseconds, both limits are measured between those of each line, and every figure is the best.
 // The matrices are larger than the caches: as many copies are walked as fill 256 MB.
 //
-//   bench_kernels [KERNEL_SET [attention]]
+//   bench_kernels [KERNEL_SET [attention | TOKENS...]]
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -175,9 +175,9 @@ struct Memory {
 };
 
 void BenchTernary(const Kernels& kernels, const TernaryPacking& packing, const Shape& shape,
-                  size_t num_threads, Memory& memory) {
+                  size_t num_threads, const std::vector<size_t>& batches, Memory& memory) {
   const size_t bytes = packing.bytes(shape.rows, shape.cols);
-  for (const size_t tokens : {1u, 2u, 4u, 8u, 16u, 64u, 512u}) {
+  for (const size_t tokens : batches) {
     Report(kernels, packing.name, shape, bytes, num_threads, tokens, memory.weights.get(),
            [&](size_t copy, size_t begin, size_t end) {
              const TernaryMatrix w{memory.weights.get() + copy * bytes, memory.row_scales.data(),
@@ -331,12 +331,12 @@ constexpr Shape kTernaryShapes[] = {
 };
 constexpr Shape kHead = {"head 128256x2560", 128256, 2560};
 
-void Bench(const Kernels& kernels, Memory& memory) {
+void Bench(const Kernels& kernels, const std::vector<size_t>& batches, Memory& memory) {
   std::printf("%-12s %-8s %-20s %2s %5s\n", "kernels", "packing", "matrix", "thr", "tokens");
   for (const size_t num_threads : {1u, 2u}) {
     for (size_t i = 0; i < kernels.num_packings; ++i) {
       for (const Shape& shape : kTernaryShapes) {
-        BenchTernary(kernels, kernels.packings[i], shape, num_threads, memory);
+        BenchTernary(kernels, kernels.packings[i], shape, num_threads, batches, memory);
       }
     }
     BenchHead(kernels, kHead, num_threads, memory);
@@ -351,12 +351,18 @@ void Bench(const Kernels& kernels, Memory& memory) {
 int main(int argc, char** argv) {
   try {
     tercet::Memory memory;
+    const bool only_attention = argc >= 3 && std::strcmp(argv[2], "attention") == 0;
+    std::vector<size_t> batches;
+    for (int i = 2; i < argc && !only_attention; ++i) {
+      batches.push_back(std::clamp<size_t>(std::stoul(argv[i]), 1, tercet::kMaxTokens));
+    }
+    if (batches.empty()) batches = {1, 2, 4, 8, 16, 64, 512};
     for (const tercet::Kernels* kernels : tercet::SupportedKernels()) {
       if (argc >= 2 && std::strcmp(argv[1], kernels->name) != 0) continue;
-      if (argc >= 3) {
+      if (only_attention) {
         tercet::BenchAttentions(*kernels, memory);
       } else {
-        tercet::Bench(*kernels, memory);
+        tercet::Bench(*kernels, batches, memory);
       }
     }
   } catch (const std::exception& error) {

@@ -65,6 +65,17 @@ void BindFunctions(py::module_& m) {
   m.attr("NUMERICS_VERSION") = kNumericsVersion;
   m.def("supported_kernels", [] { return Names(SupportedKernels()); });
   m.def("all_kernels", [] { return Names(AllKernels()); });
+  m.def(
+      "packings",
+      [](const std::string& kernels) {
+        const Kernels& set = SelectKernels(kernels);
+        std::vector<std::string> names;
+        for (std::size_t i = 0; i < set.num_packings; ++i) {
+          names.emplace_back(set.packings[i].name);
+        }
+        return names;
+      },
+      "kernels"_a);
   m.def("cpu_features", [] { return FeatureNames(DetectCpuFeatures()); });
   m.def(
       "self_test", [](const std::string& kernels) { return SelfTest(SelectKernels(kernels)); },
@@ -93,15 +104,23 @@ void BindConfig(py::module_& m) {
 void BindBuilder(py::module_& m) {
   py::class_<PyBuilder>(m, "ModelBuilder")
       .def(py::init([](const ModelConfig& config, const std::string& kernels,
-                       const std::string& head, std::size_t num_threads,
+                       const std::string& head, const std::string& packing, std::size_t num_threads,
                        std::size_t max_batch_tokens, std::size_t max_batch_chunks) {
+             const py::gil_scoped_release release;
              return std::unique_ptr<PyBuilder>(
-                 new PyBuilder{ModelBuilder(config, {max_batch_tokens, max_batch_chunks}, kernels,
-                                            head, num_threads),
+                 new PyBuilder{ModelBuilder(config, {max_batch_tokens, max_batch_chunks},
+                                            SelectKernels(kernels), head, num_threads, packing),
                                {}});
            }),
-           "config"_a, py::kw_only(), "kernels"_a, "head"_a, "num_threads"_a, "max_batch_tokens"_a,
-           "max_batch_chunks"_a)
+           "config"_a, py::kw_only(), "kernels"_a, "head"_a, "packing"_a, "num_threads"_a,
+           "max_batch_tokens"_a, "max_batch_chunks"_a)
+      .def_static(
+          "weight_bytes",
+          [](const ModelConfig& config, const std::string& kernels, const std::string& head,
+             const std::string& packing) {
+            return ModelBuilder::WeightBytes(config, kernels, head, packing);
+          },
+          "config"_a, py::kw_only(), "kernels"_a, "head"_a, "packing"_a)
       .def(
           "set_norm",
           [](PyBuilder& self, int layer, const std::string& name, const Array<float>& weight) {
@@ -168,6 +187,7 @@ void BindModel(py::module_& m) {
   model
       .def_property_readonly("kernels",
                              [](const PyModel& self) { return self.get().kernels().name; })
+      .def_property_readonly("packing", [](const PyModel& self) { return self.get().packing(); })
       .def_property_readonly("num_threads",
                              [](const PyModel& self) { return self.get().num_threads(); })
       .def_property_readonly("weight_bytes",

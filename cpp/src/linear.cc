@@ -32,6 +32,17 @@ std::size_t TilesPerTask(std::size_t num_tiles, std::size_t num_threads, std::si
 
 }  // namespace
 
+void Multiply(ThreadPool& pool, const TernaryPacking& packing, const TernaryMatrix& w,
+              const Int8Rows& x, float* out) {
+  const std::size_t num_tiles = RoundUp(w.rows, kTileRows) / kTileRows;
+  const std::size_t per_task =
+      TilesPerTask(num_tiles, pool.num_threads(), kTileRows * w.cols * x.num_rows);
+  pool.Run((num_tiles + per_task - 1) / per_task, [&](std::size_t task, std::size_t) {
+    const std::size_t begin = task * per_task;
+    packing.gemm(&w, &x, begin, std::min(begin + per_task, num_tiles), out, w.rows);
+  });
+}
+
 Linear::Linear(const TernaryPacking& packing, std::span<const std::size_t> part_rows,
                std::size_t cols)
     : packing_(&packing), cols_(cols) {
@@ -76,15 +87,8 @@ void Linear::Pack(ThreadPool& pool, std::size_t part, const std::uint8_t* codes,
 
 void Linear::Multiply(ThreadPool& pool, const Activations& x, std::size_t num_tokens,
                       float* out) const {
-  const Int8Rows rows = x.View(num_tokens, cols_);
   const TernaryMatrix matrix{packed_.data(), row_scales_.data(), rows_, cols_};
-  const std::size_t num_tiles = rows_ / kTileRows;
-  const std::size_t per_task =
-      TilesPerTask(num_tiles, pool.num_threads(), kTileRows * cols_ * num_tokens);
-  pool.Run((num_tiles + per_task - 1) / per_task, [&](std::size_t task, std::size_t) {
-    const std::size_t begin = task * per_task;
-    packing_->gemm(&matrix, &rows, begin, std::min(begin + per_task, num_tiles), out, rows_);
-  });
+  tercet::Multiply(pool, *packing_, matrix, x.View(num_tokens, cols_), out);
 }
 
 }  // namespace tercet

@@ -37,6 +37,10 @@ class Activations {
   AlignedBuffer<std::int32_t> sums_;
 };
 
+// out[t * w.rows + n] for every token t and row n: the product over all threads.
+void Multiply(ThreadPool& pool, const TernaryPacking& packing, const TernaryMatrix& w,
+              const Int8Rows& x, float* out);
+
 // out = x W^T for several weight matrices W that share their input, stacked so that one pass over
 // the threads computes all of them. Each part begins at a tile; the rows between parts are zero
 // weights.
@@ -44,6 +48,7 @@ class Linear {
  public:
   Linear(const TernaryPacking& packing, std::span<const std::size_t> part_rows, std::size_t cols);
 
+  const TernaryPacking& packing() const { return *packing_; }
   std::size_t cols() const { return cols_; }
   std::size_t part_rows(std::size_t part) const { return parts_[part].rows; }
   // Where a part's outputs begin in a row of outputs, and how far rows of outputs lie apart.

@@ -217,6 +217,8 @@ void Model::ApplyLinear(std::size_t layer, const std::string& name, const float*
   }
 }
 
+const char* Model::packing() const { return weights_->layers[0].qkv.packing().name; }
+
 std::size_t Model::weight_bytes() const {
   std::size_t bytes = weights_->head.bytes();
   for (const LayerWeights& layer : weights_->layers) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "kernels/registry.h"
+#include "packing_choice.h"
 #include "weights.h"
 
 namespace tercet {
@@ -81,8 +82,9 @@ void ModelConfig::Check() const {
 }
 
 ModelBuilder::ModelBuilder(const ModelConfig& config, const BatchLimits& limits,
-                           std::string_view kernels, std::string_view head, std::size_t num_threads)
-    : config_(config), limits_(limits), kernels_(SelectKernels(kernels)) {
+                           const Kernels& kernels, std::string_view head, std::size_t num_threads,
+                           std::string_view packing)
+    : config_(config), limits_(limits), kernels_(kernels) {
   config_.Check();
   Require(num_threads >= 1 && num_threads <= 1024,
           std::to_string(num_threads) + " threads; from 1 to 1024 are possible");
@@ -97,10 +99,12 @@ ModelBuilder::ModelBuilder(const ModelConfig& config, const BatchLimits& limits,
               .head = Head(kernels_, ParseHead(head), config_.vocab_size, config_.hidden_size),
               .rope_cos = {},
               .rope_sin = {}});
+  const TernaryPacking& chosen = packing == kAutoPacking ? FastestPacking(kernels_, config_, *pool_)
+                                                         : FindPacking(kernels_, packing);
   weights_->layers.reserve(config_.num_layers);
   missing_ = {"embedding", "head", TensorName(-1, "norm", "final")};
   for (std::size_t i = 0; i < config_.num_layers; ++i) {
-    weights_->layers.emplace_back(kernels_.packings[0], config_);
+    weights_->layers.emplace_back(chosen, config_);
     for (const NormName& norm : kNormNames) {
       missing_.insert(TensorName(static_cast<int>(i), "norm", norm.name));
     }
@@ -112,6 +116,13 @@ ModelBuilder::ModelBuilder(const ModelConfig& config, const BatchLimits& limits,
 }
 
 ModelBuilder::~ModelBuilder() = default;
+
+std::size_t ModelBuilder::WeightBytes(const ModelConfig& config, std::string_view kernels,
+                                      std::string_view head, std::string_view packing) {
+  const Kernels& set = SelectKernels(kernels);
+  const Head sized(set, ParseHead(head), config.vocab_size, config.hidden_size);
+  return TernaryWeightBytes(set, config, packing) + sized.bytes();
+}
 
 void ModelBuilder::SetNorm(int layer, std::string_view name, std::span<const float> weight) {
   RequireUnspent();

@@ -15,7 +15,14 @@ from tercet_engine.completion import (
     TokenLogprobs,
 )
 from tercet_engine.completion_stream import CompletionStream
-from tercet_engine.config import BLOCK_SIZE, EngineConfig, Head, KvType, Speculation
+from tercet_engine.config import (
+    AUTO_PACKING,
+    BLOCK_SIZE,
+    EngineConfig,
+    Head,
+    KvType,
+    Speculation,
+)
 from tercet_engine.errors import (
     CheckpointError,
     EngineDead,
@@ -63,6 +70,7 @@ from tercet_engine.synthetic import SHAPES as SYNTHETIC_SHAPES
 from tercet_engine.tokenizer import Tokenizer
 
 __all__ = [
+    "AUTO_PACKING",
     "BLOCK_SIZE",
     "EMBEDDED_MODEL",
     "GREEDY_TEMPERATURE",

@@ -30,6 +30,9 @@ def supported_kernels() -> list[str]:
 def all_kernels() -> list[str]:
     """Names of every kernel set in this build, best first."""
 
+def packings(kernels: str) -> list[str]:
+    """Names of the ways in which a kernel set can keep ternary weights."""
+
 def cpu_features() -> list[str]:
     """The instruction sets found that some kernel set asks for, e.g. "avx2"."""
 
@@ -64,8 +67,9 @@ class ModelBuilder:
     """Takes a model's tensors one by one, packing each for the chosen kernels and forgetting it.
 
     `kernels` is one of `supported_kernels()`, or "" for the best. `head` is "int8" or "bf16".
-    `max_batch_tokens` and `max_batch_chunks` bound what one `forward` may be given: every buffer it
-    needs is allocated by `build`.
+    `packing` is one of `packings(kernels)`, or "auto" for the one that a short measurement finds
+    fastest. `max_batch_tokens` and `max_batch_chunks` bound what one `forward` may be given: every
+    buffer it needs is allocated by `build`.
     """
 
     def __init__(
@@ -74,10 +78,15 @@ class ModelBuilder:
         *,
         kernels: str,
         head: str,
+        packing: str,
         num_threads: int,
         max_batch_tokens: int,
         max_batch_chunks: int,
     ) -> None: ...
+    @staticmethod
+    def weight_bytes(config: ModelConfig, *, kernels: str, head: str, packing: str) -> int:
+        """What the packed weights will take, head included; with "auto" at most."""
+
     def set_norm(self, layer: int, name: str, weight: _Float32Array) -> None:
         """Set a norm's gains.
 
@@ -150,6 +159,8 @@ class Model:
 
     @property
     def kernels(self) -> str: ...
+    @property
+    def packing(self) -> str: ...
     @property
     def num_threads(self) -> int: ...
     @property

@@ -107,6 +107,7 @@ class EngineInfo:
         max_context_tokens: prompt and answer together.
         vocab_size: token ids are below it.
         kernels: the kernel set in use.
+        packing: how it keeps ternary weights.
         num_threads: worker threads in use.
         stop_token_ids: the tokens with which the model ends an answer.
         generation_defaults: what the model's authors recommend.
@@ -121,6 +122,7 @@ class EngineInfo:
     max_context_tokens: int
     vocab_size: int
     kernels: str
+    packing: str
     num_threads: int
     stop_token_ids: frozenset[int] = frozenset()
     generation_defaults: GenerationDefaults = GenerationDefaults()

@@ -13,6 +13,9 @@ from tercet_engine.errors import InvalidConfig
 BLOCK_SIZE: Final = 16
 """Tokens per block of the KV cache, the unit in which attention is summed; fixed by the kernels."""
 
+AUTO_PACKING: Final = "auto"
+"""The packing that is fastest on this machine, found by trying each for a moment."""
+
 Head = Literal["int8", "bf16"]
 KvType = Literal["bf16", "f32", "int8"]
 Speculation = Literal["auto", "off"]
@@ -31,6 +34,8 @@ class EngineConfig:
         kv_cache_bytes: memory for keys and values; None: chosen by what is free.
         num_threads: worker threads; None: what the CPU affinity and the cgroup quota allow.
         kernels: name of a kernel set; "": the best that this CPU runs.
+        packing: how ternary weights are kept in memory; "auto": as a short measurement at load
+            finds fastest. It changes no number.
         head: how the output head is stored. It changes numbers, so it is part of the fingerprint.
         kv_type: how keys and values are kept; part of the fingerprint too. "f32" keeps them as they
             were computed, at twice the memory; "int8" rounds them to 8 bits, at half of it.
@@ -51,6 +56,7 @@ class EngineConfig:
     kv_cache_bytes: int | None = None
     num_threads: int | None = None
     kernels: str = ""
+    packing: str = AUTO_PACKING
     head: Head = "int8"
     kv_type: KvType = "bf16"
     touch_kv_cache: bool = True

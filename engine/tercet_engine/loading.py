@@ -134,6 +134,7 @@ def _info(
         max_context_tokens=loaded.plan.max_context,
         vocab_size=vocab_size,
         kernels=model.kernels,
+        packing=model.packing,
         num_threads=model.num_threads,
         stop_token_ids=stop_token_ids,
         generation_defaults=defaults,

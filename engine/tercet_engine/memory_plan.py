@@ -1,6 +1,6 @@
 """Will it fit? Answered before anything large is allocated.
 
-weights    2 bits per ternary weight at most, and the head: 1 byte (int8) or 2 (bf16) per value
+weights    packed, as the kernels count them; before the packing is chosen, of the largest one
 workspace  activations of one batch and the logits of 32 tokens, in float32
 KV cache   blocks x 16 tokens x layers x (keys + values), 2 or 4 bytes each, or for int8 1 byte
            each and 4 per token and head
@@ -40,13 +40,19 @@ class MemoryPlan:
 
 
 def plan_memory(
-    shape: ModelShape, config: EngineConfig, block_bytes: int, usable_bytes: int
+    shape: ModelShape,
+    config: EngineConfig,
+    *,
+    weight_bytes: int,
+    block_bytes: int,
+    usable_bytes: int,
 ) -> MemoryPlan:
     """Divide the memory that may be used.
 
     Args:
         shape: the model's sizes.
         config: the engine's bounds.
+        weight_bytes: of the packed weights, at most.
         block_bytes: of one block of the KV cache.
         usable_bytes: what the machine and the container have left.
 
@@ -56,9 +62,8 @@ def plan_memory(
     """
     max_context = _max_context(shape, config)
     min_blocks = -(-max_context // config.block_size)
-    weights = weight_bytes(shape, config)
     workspace = workspace_bytes(shape, config, max_context)
-    free = usable_bytes - weights - workspace - _RESERVE_BYTES
+    free = usable_bytes - weight_bytes - workspace - _RESERVE_BYTES
     if config.kv_cache_bytes is None:
         max_blocks = min(config.max_sequences, _DEFAULT_CONTEXTS) * min_blocks
         num_blocks = max(min_blocks, min(max_blocks, free // _SHARE_OF_FREE // block_bytes))
@@ -74,24 +79,17 @@ def plan_memory(
     if num_blocks * block_bytes > free:
         if free >= min_blocks * block_bytes:
             advice = f"lower kv_cache_bytes to {free // block_bytes * block_bytes} or less"
-        elif fitting := _fitting_context(shape, config, block_bytes, usable_bytes - weights):
+        elif fitting := _fitting_context(shape, config, block_bytes, usable_bytes - weight_bytes):
             advice = f"the largest context that fits is {fitting} tokens: lower max_context to it"
         else:
             advice = "not even a short context fits: choose a smaller model or a larger machine"
         message = (
-            f"weights {_mb(weights)} + KV cache {_mb(num_blocks * block_bytes)} + workspace "
+            f"weights {_mb(weight_bytes)} + KV cache {_mb(num_blocks * block_bytes)} + workspace "
             f"{_mb(workspace)} + reserve {_mb(_RESERVE_BYTES)} exceed the {_mb(usable_bytes)} of "
             f"memory that this process may use; {advice}"
         )
         raise OutOfMemory(message)
-    return MemoryPlan(max_context, num_blocks, weights, workspace, num_blocks * block_bytes)
-
-
-def weight_bytes(shape: ModelShape, config: EngineConfig) -> int:
-    """Bytes of packed weights, at most."""
-    head_item = 1 if config.head == "int8" else 2
-    head = shape.vocab_size * (shape.hidden_size * head_item + 8)
-    return shape.num_ternary_weights // 4 + head
+    return MemoryPlan(max_context, num_blocks, weight_bytes, workspace, num_blocks * block_bytes)
 
 
 def workspace_bytes(shape: ModelShape, config: EngineConfig, max_context: int) -> int:

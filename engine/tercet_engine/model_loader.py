@@ -6,12 +6,13 @@ memory ever held is the packed model and one tensor.
 
 import hashlib
 import json
+import logging
 from dataclasses import asdict, dataclass, replace
-from typing import Protocol
+from typing import Final, Protocol
 
 from tercet_engine import _core
 from tercet_engine.checkpoint import EMBEDDING, Float32Array, PackedLinear, UInt16Array
-from tercet_engine.config import EngineConfig
+from tercet_engine.config import AUTO_PACKING, EngineConfig
 from tercet_engine.errors import (
     CheckpointError,
     KernelUnavailable,
@@ -24,6 +25,12 @@ from tercet_engine.model_runner import ModelRunner
 from tercet_engine.model_shape import ModelShape
 from tercet_engine.progress import ProgressListener
 from tercet_engine.resources import usable_cpus, usable_memory_bytes
+
+_logger = logging.getLogger(__name__)
+
+# Kernel sets that are tested by emulation, as machines that run them are rare. If one of them fails
+# its self-test and nobody asked for it by name, the next best set serves instead.
+_REPLACEABLE: Final = frozenset({"amx"})
 
 
 class WeightSource(Protocol):
@@ -84,8 +91,15 @@ def load_model(
         LoadError: a tensor is damaged, the memory is too small, or the kernels cannot run.
     """
     kernels = choose_kernels(config.kernels)
-    block_bytes = _core.KVCache.block_bytes(_sizes(source.shape), kind=config.kv_type)
-    plan = plan_memory(source.shape, config, block_bytes, usable_memory_bytes())
+    check_packing(config.packing, kernels)
+    sizes = _sizes(source.shape)
+    plan = plan_memory(
+        source.shape,
+        config,
+        weight_bytes=_weight_bytes(source.shape, sizes, kernels, config),
+        block_bytes=_core.KVCache.block_bytes(sizes, kind=config.kv_type),
+        usable_bytes=usable_memory_bytes(),
+    )
     try:
         return _build(source, config, kernels, plan, progress)
     except (MemoryError, RuntimeError) as error:  # what C++ throws if the system gives no more
@@ -104,6 +118,7 @@ def _build(
         _sizes(replace(source.shape, max_context=plan.max_context)),
         kernels=kernels,
         head=config.head,
+        packing=config.packing,
         num_threads=config.num_threads or usable_cpus(),
         max_batch_tokens=config.max_batch_tokens,
         max_batch_chunks=config.max_sequences,
@@ -138,7 +153,17 @@ def choose_kernels(name: str) -> str:
         message = f"kernels {name}: {fault}; choose one of {', '.join(supported)}"
         raise KernelUnavailable(message)
     chosen = name or supported[0]
-    if problem := _core.self_test(chosen):
+    problem = _core.self_test(chosen)
+    if problem and not name and chosen in _REPLACEABLE:
+        _logger.warning(
+            "kernels %s do not agree with the reference on this machine (%s); %s serve instead",
+            chosen,
+            problem,
+            supported[1],
+        )
+        chosen = supported[1]
+        problem = _core.self_test(chosen)
+    if problem:
         message = (
             f"kernels {chosen} do not agree with the reference on this machine ({problem}); "
             f"choose others, of {', '.join(supported)}"
@@ -147,12 +172,37 @@ def choose_kernels(name: str) -> str:
     return chosen
 
 
+def check_packing(name: str, kernels: str) -> None:
+    """Check that a kernel set can keep weights so.
+
+    Raises:
+        KernelUnavailable: it cannot; the message says what it can.
+    """
+    known = _core.packings(kernels)
+    if name not in (AUTO_PACKING, *known):
+        message = (
+            f"packing {name}: kernels {kernels} do not have it; choose {AUTO_PACKING} or one of "
+            f"{', '.join(known)}"
+        )
+        raise KernelUnavailable(message)
+
+
 def _sizes(shape: ModelShape) -> _core.ModelConfig:
     try:
         return _core.ModelConfig(**asdict(shape))
     except ValueError as error:
         message = f"the model's sizes are not supported: {error}"
         raise UnsupportedModel(message) from error
+
+
+def _weight_bytes(
+    shape: ModelShape, sizes: _core.ModelConfig, kernels: str, config: EngineConfig
+) -> int:
+    """Bytes of packed weights, at most; a bf16 head is a map of the file, but all of it is read."""
+    table = shape.vocab_size * shape.hidden_size * 2 if config.head == "bf16" else 0
+    return table + _core.ModelBuilder.weight_bytes(
+        sizes, kernels=kernels, head=config.head, packing=config.packing
+    )
 
 
 def _fill(

@@ -60,6 +60,7 @@ class _EngineCollector(Collector):
             "model": info.model_id,
             "fingerprint": info.fingerprint,
             "kernels": info.kernels,
+            "packing": info.packing,
             "threads": str(info.num_threads),
         }
         yield InfoMetricFamily("tercet_engine", "What is being served.", labels)

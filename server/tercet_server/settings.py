@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from tercet_engine import EngineConfig, Head, KvType, Speculation
+from tercet_engine import AUTO_PACKING, EngineConfig, Head, KvType, Speculation
 from tercet_server.words import path_of, sentence_of
 
 
@@ -98,6 +98,8 @@ class Settings(BaseSettings):
     """None: as many as the CPU affinity and the container's quota allow."""
     kernels: str = ""
     """Name of a kernel set; empty: the best that this CPU runs."""
+    packing: str = AUTO_PACKING
+    """How ternary weights are kept; auto: as a short measurement at load finds fastest."""
     head: Head = "int8"
     kv_type: KvType = "bf16"
     context: Annotated[int, Field(ge=2, le=2**20)] | None = None
@@ -128,6 +130,7 @@ class Settings(BaseSettings):
             kv_cache_bytes=None if self.kv_cache_bytes is None else int(self.kv_cache_bytes),
             num_threads=self.threads,
             kernels=self.kernels,
+            packing=self.packing,
             head=self.head,
             kv_type=self.kv_type,
             prefix_cache=self.prefix_cache,

@@ -25,6 +25,7 @@ KEYS = {
     "kv_type",
     "load_seconds",
     "kernels",
+    "packing",
     "threads",
     "prompt_tokens",
     "context",

@@ -50,6 +50,7 @@ def subject_of(runner: TimedRunner, max_sequences: int = 1) -> Subject:
         decode_bytes=250,
         kv_bytes_per_token=2,
         kernels="none",
+        packing="none",
         num_threads=1,
         load_seconds=0.0,
     )

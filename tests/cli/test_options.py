@@ -84,6 +84,7 @@ SAMPLES = {
     "kv_type": ("f32", "f32"),
     "threads": ("1", 1),
     "kernels": ("avx2", "avx2"),
+    "packing": ("2bit", "2bit"),
     "kv_cache_bytes": ("1MiB", 1 << 20),
     "batch_tokens": ("100", 100),
     "max_sequences": ("3", 3),

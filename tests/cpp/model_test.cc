@@ -34,8 +34,7 @@ struct SmallModel {
 
   SmallModel(const Kernels& kernels, std::size_t num_threads, const char* head = "int8") {
     Random random(2);
-    ModelBuilder builder(kConfig, {.max_tokens = 64, .max_chunks = 4}, kernels.name, head,
-                         num_threads);
+    ModelBuilder builder(kConfig, {.max_tokens = 64, .max_chunks = 4}, kernels, head, num_threads);
     const auto linear = [&](int layer, const char* name, std::size_t rows, std::size_t cols) {
       std::vector<std::uint8_t> codes(rows / 4 * cols);
       for (std::uint8_t& code : codes) {
@@ -326,7 +325,7 @@ TEST(WrongBatchesAreRefused) {
 }
 
 TEST(ABuilderNamesWhatIsMissing) {
-  ModelBuilder builder(kConfig, {.max_tokens = 1, .max_chunks = 1}, "reference", "int8", 1);
+  ModelBuilder builder(kConfig, {.max_tokens = 1, .max_chunks = 1}, Reference(), "int8", 1);
   std::string message;
   try {
     builder.Build();
@@ -337,7 +336,7 @@ TEST(ABuilderNamesWhatIsMissing) {
 }
 
 TEST(CodeThreeIsRefusedWithItsPlace) {
-  ModelBuilder builder(kConfig, {.max_tokens = 1, .max_chunks = 1}, "reference", "int8", 2);
+  ModelBuilder builder(kConfig, {.max_tokens = 1, .max_chunks = 1}, Reference(), "int8", 2);
   std::vector<std::uint8_t> codes(96 / 4 * 96, 0b01010101);
   codes[5 * 96 + 7] = 0b01110101;  // row 5 + 2 * 24
   std::string message;

@@ -142,15 +142,26 @@ PACKING_TEST(ternary_gemm_is_exact_for_many_tiles_at_once) {
   }
 }
 
+// Sets unpack some columns at a time for some tokens at a time: here both have a remainder.
+PACKING_TEST(ternary_gemm_is_exact_for_more_tokens_and_columns_than_are_taken_at_once) {
+  Random random(6);
+  for (const size_t tokens : {5u, 31u, 100u, 257u, 290u}) {
+    ExpectRight(packing, random, 37, 1401, tokens);
+  }
+}
+
 PACKING_TEST(ternary_gemm_never_saturates) {
   constexpr size_t kCols = 6912;
   for (const int value : {-128, 127}) {
     for (const uint8_t code : {uint8_t{0}, uint8_t{1}, uint8_t{2}}) {
-      const Activations x = Activations::Filled(2, kCols, value);
       const Codes w = Codes::Filled(3, kCols, code);
       const std::vector<float> row_scales(kTileRows, 1.0f);
       const float sum = static_cast<float>(value * (code - 1) * int{kCols});
-      ExpectSameBits(Product(packing, w, x, row_scales, 0, 1, 3), std::vector<float>(6, sum), "");
+      for (const size_t tokens : {2u, 9u, 33u}) {
+        const Activations x = Activations::Filled(tokens, kCols, value);
+        ExpectSameBits(Product(packing, w, x, row_scales, 0, 1, 3),
+                       std::vector<float>(3 * tokens, sum), At({tokens}));
+      }
     }
   }
 }

@@ -7,8 +7,35 @@
 
 #include "test.h"
 
-namespace tercet::test {
+namespace tercet {
+
+#if defined(__x86_64__)
+extern const Kernels kAmxEmulatedKernels;
+#endif
+
+namespace test {
 namespace {
+
+// What this machine serves with, and what only tests run.
+std::vector<const Kernels*> TestedKernels() {
+  std::vector<const Kernels*> sets = SupportedKernels();
+#if defined(__x86_64__)
+  if ((kAmxEmulatedKernels.required & ~DetectCpuFeatures()) == 0) {
+    sets.push_back(&kAmxEmulatedKernels);
+  }
+#endif
+  return sets;
+}
+
+// The tested set of that name, all of them for "".
+std::vector<const Kernels*> TestedKernels(std::string_view name) {
+  std::vector<const Kernels*> chosen;
+  for (const Kernels* kernels : TestedKernels()) {
+    if (name.empty() || name == kernels->name) chosen.push_back(kernels);
+  }
+  if (chosen.empty()) chosen.push_back(&SelectKernels(name));
+  return chosen;
+}
 
 struct Case {
   std::string name;
@@ -86,8 +113,7 @@ int Main(int argc, char** argv) {
     std::printf("usage: %s [--kernels NAME] [--test SUBSTRING] [--seed N]\n", argv[0]);
     return 2;
   }
-  std::vector<const Kernels*> sets = SupportedKernels();
-  if (!options.kernels.empty()) sets = {&SelectKernels(options.kernels)};
+  const std::vector<const Kernels*> sets = TestedKernels(options.kernels);
 
   int passed = 0;
   int failed = 0;
@@ -105,7 +131,8 @@ int Main(int argc, char** argv) {
   return failed == 0 && passed > 0 ? 0 : 1;
 }
 
-}  // namespace tercet::test
+}  // namespace test
+}  // namespace tercet
 
 int main(int argc, char** argv) {
   try {

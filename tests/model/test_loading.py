@@ -1,5 +1,6 @@
 """From a folder to an engine that serves it, with the extension."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -15,11 +16,13 @@ from tercet_engine import (
     KernelUnavailable,
     ModelNotFound,
     SamplingParams,
+    SelfTestFailed,
     UnsupportedModel,
+    _core,
     load_engine,
     load_synthetic_engine,
 )
-from tercet_engine.model_loader import choose_kernels, load_model, supported_kernels
+from tercet_engine.model_loader import check_packing, choose_kernels, load_model, supported_kernels
 from tercet_engine.progress import Silent
 from tercet_engine.synthetic import SHAPES, SyntheticWeights
 from tests.model.running import load
@@ -149,6 +152,73 @@ def test_kernels_that_do_not_exist_are_refused_with_those_that_do() -> None:
         choose_kernels("sse9")
 
 
+def test_a_packing_that_the_kernels_do_not_have_is_refused_with_those_they_have() -> None:
+    with pytest.raises(KernelUnavailable, match=r"packing zip: kernels reference.*auto.* 2bit"):
+        check_packing("zip", "reference")
+
+
+@pytest.mark.parametrize("kernels", supported_kernels())
+def test_weights_take_the_memory_that_was_counted_before_loading(kernels: str) -> None:
+    counted = {}
+    for packing in (*_core.packings(kernels), "auto"):
+        config = EngineConfig(num_threads=1, kernels=kernels, packing=packing)
+        loaded = load_model(SyntheticWeights(SHAPES["tiny"]), config, Silent())
+        counted[packing] = loaded.plan.weight_bytes
+        if packing != "auto":
+            assert loaded.runner.model.packing == packing
+            assert loaded.runner.model.weight_bytes == counted[packing]
+
+    assert counted.pop("auto") == max(counted.values())
+
+
+@pytest.mark.parametrize(("packing", "bits", "spare"), [("2bit", 2, 0.01), ("5in8", 1.6, 0.01)])
+def test_the_real_models_weights_have_the_known_size(
+    packing: str, bits: float, spare: float
+) -> None:
+    sizes = _core.ModelConfig(**dataclasses.asdict(SHAPES["2b4t"]))
+    kernels = [name for name in supported_kernels() if packing in _core.packings(name)]
+    if not kernels:
+        pytest.skip(f"no kernel set of this CPU has {packing}")
+    counted = _core.ModelBuilder.weight_bytes(
+        sizes, kernels=kernels[0], head="int8", packing=packing
+    )
+    head = 128_256 * (2560 + 4)  # a byte a value and a scale a row
+
+    assert counted - head == pytest.approx(2_084_044_800 * bits / 8, rel=spare)
+
+
+def a_machine_with_kernels(monkeypatch: pytest.MonkeyPatch, names: list[str], wrong: str) -> None:
+    """Pretend that this machine runs kernel sets `names`, of which `wrong` fails its self-test."""
+
+    def self_test(kernels: str) -> str | None:
+        return f"{kernels}: int8_gemm differs" if kernels == wrong else None
+
+    monkeypatch.setattr(_core, "supported_kernels", lambda: names)
+    monkeypatch.setattr(_core, "self_test", self_test)
+
+
+def test_amx_that_computes_something_else_is_replaced_with_a_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    a_machine_with_kernels(monkeypatch, ["amx", "avx512_vnni", "reference"], wrong="amx")
+
+    assert choose_kernels("") == "avx512_vnni"
+    assert "int8_gemm differs" in caplog.text
+    assert "avx512_vnni serve instead" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("names", "asked"), [(["amx", "avx2"], "amx"), (["avx2", "reference"], "")]
+)
+def test_other_kernels_and_those_asked_for_by_name_are_never_replaced(
+    monkeypatch: pytest.MonkeyPatch, names: list[str], asked: str
+) -> None:
+    a_machine_with_kernels(monkeypatch, names, wrong=names[0])
+
+    with pytest.raises(SelfTestFailed, match=f"kernels {names[0]} do not agree"):
+        choose_kernels(asked)
+
+
 async def test_a_synthetic_model_is_served_and_stays_finite() -> None:
     config = EngineConfig(num_threads=1, max_context=64, max_sequences=4)
     engine = load_synthetic_engine("tiny", config)
@@ -169,8 +239,6 @@ def test_synthetic_logits_spread_by_a_few_units() -> None:
     model, zero = loaded.runner.model, np.array([0], np.int32)
     prompt = np.arange(5, 45, dtype=np.int32)
     table = np.array([[0, 1, 2]], np.int32)
-    from tercet_engine import _core
-
     starts, last = np.array([0, 40], np.int32), np.array([39], np.int32)
     model.forward(_core.KVCache(model, 3), prompt, starts, zero, table, last)
 

@@ -208,6 +208,21 @@ def test_a_cached_prefix_changes_nothing(
     assert core.stats().num_cached_tokens == 192
 
 
+@pytest.mark.parametrize(
+    ("kernels", "packing"),
+    [(kernels, packing) for kernels in KERNELS for packing in _core.packings(kernels)],
+)
+def test_the_packing_of_weights_changes_nothing(
+    folder: Path, plain: LoadedModel, kernels: str, packing: str
+) -> None:
+    model = load(folder, kernels=kernels, packing=packing, num_threads=2, head="int8")
+    asked = [LONG, Asked((7, 8), 30, SamplingParams(temperature=1, seed=3)), Asked((9,) * 50, 8)]
+
+    assert model.runner.model.packing == packing
+    assert model.fingerprint == plain.fingerprint
+    assert answers(core_for(model), asked) == answers(core_for(plain), asked)
+
+
 def test_preemption_changes_nothing(
     models: dict[tuple[str, int], LoadedModel], plain: LoadedModel
 ) -> None:

@@ -69,6 +69,7 @@ def make_toy_engine(
         max_context_tokens=max_context,
         vocab_size=VOCAB_SIZE,
         kernels="toy",
+        packing="toy",
         num_threads=1,
         stop_token_ids=frozenset({EOS, EOT}),
     )

@@ -69,6 +69,7 @@ class Model {
 
   const ModelConfig& config() const { return config_; }
   const Kernels& kernels() const { return kernels_; }
+  const char* packing() const;  // the name of how ternary weights are kept
   std::size_t num_threads() const { return pool_->num_threads(); }
   std::size_t weight_bytes() const;
   std::size_t decode_bytes() const;

@@ -16,10 +16,16 @@ namespace tercet {
 // Every setter throws std::invalid_argument on a name it does not know or a size that is wrong.
 class ModelBuilder {
  public:
-  // `kernels`: a name, or "" for the best. `head`: "int8" or "bf16".
-  ModelBuilder(const ModelConfig& config, const BatchLimits& limits, std::string_view kernels,
-               std::string_view head, std::size_t num_threads);
+  // `kernels`: any set that this machine runs. `head`: "int8" or "bf16". `packing`: how ternary
+  // weights are kept, a name that the kernels know, or "auto" for the one that a short measurement
+  // finds fastest.
+  ModelBuilder(const ModelConfig& config, const BatchLimits& limits, const Kernels& kernels,
+               std::string_view head, std::size_t num_threads, std::string_view packing = "auto");
   ~ModelBuilder();
+
+  // What the built model's packed weights will take; for "auto" at most.
+  static std::size_t WeightBytes(const ModelConfig& config, std::string_view kernels,
+                                 std::string_view head, std::string_view packing);
 
   // `name`: attention, attention_sub, feed_forward, feed_forward_sub; with layer -1: final.
   void SetNorm(int layer, std::string_view name, std::span<const float> weight);

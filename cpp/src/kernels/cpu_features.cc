@@ -4,6 +4,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #endif
 
 namespace tercet {
@@ -15,8 +19,15 @@ struct NamedFeature {
 };
 
 constexpr NamedFeature kNames[] = {
-    {kAvx2, "avx2"}, {kFma, "fma"},       {kF16c, "f16c"},
-    {kBmi2, "bmi2"}, {kAvx512, "avx512"}, {kAvx512Vnni, "avx512_vnni"},
+    {kAvx2, "avx2"},
+    {kFma, "fma"},
+    {kF16c, "f16c"},
+    {kBmi2, "bmi2"},
+    {kAvx512, "avx512"},
+    {kAvx512Vnni, "avx512_vnni"},
+    {kAvx512Vbmi, "avx512_vbmi"},
+    {kAvxVnni, "avx_vnni"},
+    {kAmxInt8, "amx_int8"},
 };
 
 #if defined(__x86_64__)
@@ -49,12 +60,35 @@ constexpr bool HasAll(uint64_t value, uint64_t bits) { return (value & bits) == 
 
 constexpr uint32_t Bit(unsigned position) { return 1u << position; }
 
+// Whether the tiles are those that the kernels are written for: palette 1 of eight tiles of 16 rows
+// of 64 bytes. Leaf 0x1D would say so of any other.
+bool TilesAreAsExpected() {
+  const Registers palettes = Cpuid(0x1d, 0);
+  const Registers one = Cpuid(0x1d, 1);
+  return palettes.eax >= 1 && one.eax == (1024u << 16 | 8192u) && one.ebx == (8u << 16 | 64u) &&
+         (one.ecx & 0xffffu) == 16u;
+}
+
+// Linux lets a process use tiles only after it has asked, because they make signal frames 8 KB
+// larger; threads inherit the permission. No other system that we know asks or allows.
+bool MayUseTiles() {
+#if defined(__linux__) && defined(SYS_arch_prctl)
+  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr long kTileData = 18;               // XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
 uint32_t Detect() {
-  constexpr uint64_t kYmmState = 0x06;  // SSE and AVX
-  constexpr uint64_t kZmmState = 0xe6;  // and masks, upper halves, upper 16 registers
+  constexpr uint64_t kYmmState = 0x06;      // SSE and AVX
+  constexpr uint64_t kZmmState = 0xe6;      // and masks, upper halves, upper 16 registers
+  constexpr uint64_t kTileState = 0x60000;  // tile configuration and data
 
   const Registers one = Cpuid(1, 0);
   const Registers seven = Cpuid(7, 0);
+  const Registers more = seven.eax >= 1 ? Cpuid(7, 1) : Registers{};
   const bool os_saves = HasAll(one.ecx, Bit(27));
   const uint64_t state = os_saves ? EnabledState() : 0;
 
@@ -69,10 +103,15 @@ uint32_t Detect() {
     offer(HasAll(seven.ebx, Bit(5)), kAvx2);
     offer(HasAll(one.ecx, Bit(12)), kFma);
     offer(HasAll(one.ecx, Bit(29)), kF16c);
+    offer(HasAll(more.eax, Bit(4)), kAvxVnni);
   }
   if (HasAll(state, kZmmState)) {
     offer(HasAll(seven.ebx, Bit(16) | Bit(17) | Bit(30) | Bit(31)), kAvx512);  // F, DQ, BW, VL
     offer(HasAll(seven.ecx, Bit(11)), kAvx512Vnni);
+    offer(HasAll(seven.ecx, Bit(1) | Bit(6)), kAvx512Vbmi);  // VBMI, VBMI2
+  }
+  if (HasAll(state, kTileState) && HasAll(seven.edx, Bit(24) | Bit(25)) && TilesAreAsExpected()) {
+    offer(MayUseTiles(), kAmxInt8);
   }
   return features;
 }

@@ -45,6 +45,9 @@ enum CpuFeature : uint32_t {
   kBmi2 = 1u << 3,
   kAvx512 = 1u << 4,  // F, BW, DQ, VL, with OS support for 512-bit state
   kAvx512Vnni = 1u << 5,
+  kAvx512Vbmi = 1u << 6,  // VBMI and VBMI2
+  kAvxVnni = 1u << 7,
+  kAmxInt8 = 1u << 8,  // and tiles, with OS support and this process's permission to use them
 };
 
 // A ternary matrix [rows, cols] as a kernel set packed it:

@@ -8,7 +8,10 @@
 namespace tercet {
 
 #if defined(__x86_64__)
+extern const Kernels kAmxKernels;
+extern const Kernels kAvx512VbmiKernels;
 extern const Kernels kAvx512VnniKernels;
+extern const Kernels kAvxVnniKernels;
 extern const Kernels kAvx2Kernels;
 #endif
 extern const Kernels kReferenceKernels;
@@ -17,8 +20,7 @@ namespace {
 
 constexpr std::array kAll = {
 #if defined(__x86_64__)
-    &kAvx512VnniKernels,
-    &kAvx2Kernels,
+    &kAmxKernels,       &kAvx512VbmiKernels, &kAvx512VnniKernels, &kAvxVnniKernels, &kAvx2Kernels,
 #endif
     &kReferenceKernels,
 };

@@ -44,7 +44,8 @@ class Banner:
         if architecture := _architecture(self.settings.model):
             yield f"  architecture  {architecture}"
         yield f"  context       {info.max_context_tokens} tokens"
-        yield f"  kernels       {info.kernels}, {_threads(info.num_threads)}"
+        threads = _threads(info.num_threads)
+        yield f"  kernels       {info.kernels}, packing {info.packing}, {threads}"
         yield (
             f"  memory        {size(info.weight_bytes + info.kv_cache_bytes)}: weights "
             f"{size(info.weight_bytes)}, keys and values up to {size(info.kv_cache_bytes)}"

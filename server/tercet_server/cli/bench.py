@@ -112,6 +112,14 @@ def bench(
             help="Kernel set to force, e.g. avx2. Unset: the best that this CPU runs.",
         ),
     ] = "",
+    packing: Annotated[
+        str,
+        typer.Option(
+            envvar="TERCET_PACKING",
+            metavar="NAME",
+            help="How ternary weights are kept, e.g. 2bit; auto: as measured fastest.",
+        ),
+    ] = "auto",
     head: Annotated[
         str,
         typer.Option(
@@ -167,6 +175,7 @@ def bench(
         max_sequences=max((1, *workload.streams)),
         num_threads=threads,
         kernels=kernels,
+        packing=packing,
         head=head,  # type: ignore[arg-type] # parsed to be one of its values
         kv_type=kv_type,  # type: ignore[arg-type] # the same
         touch_kv_cache=False,  # so that the peak is of what the workload really holds

@@ -163,6 +163,7 @@ def _load(model: str | None, given: dict[str, Any]) -> Answerer:
         max_sequences=1,
         num_threads=settings.threads,
         kernels=settings.kernels,
+        packing=settings.packing,
         head=settings.head,
         kv_type=settings.kv_type,
         touch_kv_cache=False,

@@ -54,6 +54,11 @@ WORDINGS: Final[Mapping[str, Wording]] = {
     "kernels": Wording(
         "Engine", "Kernel set to force, e.g. avx2; unset: the best that this CPU runs.", "NAME"
     ),
+    "packing": Wording(
+        "Engine",
+        "How ternary weights are kept, e.g. 2bit; auto: as measured fastest. Answers are equal.",
+        "NAME",
+    ),
     "kv_cache_bytes": Wording(
         "Engine", "Memory for keys and values, e.g. 512MiB; unset: by what is free.", "SIZE"
     ),

@@ -37,6 +37,7 @@ class Report:
             "version": package_version(),
             "cpu": cpu_name(),
             "kernels": subject.kernels,
+            "packing": subject.packing,
             "threads": subject.num_threads,
             "head": subject.config.head,
             "kv_type": subject.config.kv_type,
@@ -81,7 +82,11 @@ class Report:
         decode, ttft = figures.samples.decode_tokens_per_second, figures.samples.ttft_seconds
         bandwidth = figures.samples.memory_bandwidth_bytes_per_second
         prompt = f"{workload.prompt_tokens} prompt tokens"
-        yield "kernels, threads", f"{subject.kernels}, {subject.num_threads}", ""
+        yield (
+            "kernels, threads",
+            f"{subject.kernels}, {subject.num_threads}",
+            f"ternary weights packed {subject.packing}",
+        )
         yield "load", f"{subject.load_seconds:.1f} s", ""
         yield (
             "prefill",

@@ -37,6 +37,7 @@ class Subject:
         decode_bytes: bytes of weights read to compute one token, head included.
         kv_bytes_per_token: keys and values of one token, all layers.
         kernels: the kernel set in use.
+        packing: how it keeps ternary weights.
         num_threads: worker threads in use.
         load_seconds: from the call to a model that is ready.
     """
@@ -51,6 +52,7 @@ class Subject:
     decode_bytes: int
     kv_bytes_per_token: int
     kernels: str
+    packing: str
     num_threads: int
     load_seconds: float
 
@@ -114,6 +116,7 @@ def load_subject(
         decode_bytes=model.decode_bytes,
         kv_bytes_per_token=plan.kv_cache_bytes // (plan.num_blocks * BLOCK_SIZE),
         kernels=model.kernels,
+        packing=model.packing,
         num_threads=model.num_threads,
         load_seconds=load_seconds,
     )

@@ -1,0 +1,42 @@
+// A kernel set for AVX-512: what all of them have, but for the ternary packings.
+#pragma once
+
+#include "kernels/avx512/int8.h"
+#include "kernels/generic/attention.h"
+#include "kernels/generic/logits.h"
+#include "kernels/generic/rows.h"
+
+namespace tercet {
+namespace {
+
+constexpr uint32_t kAvx512VnniFeatures = kAvx2 | kFma | kF16c | kBmi2 | kAvx512 | kAvx512Vnni;
+
+template <size_t kNumPackings>
+constexpr Kernels Avx512Set(const char* name, uint32_t required,
+                            const TernaryPacking (&packings)[kNumPackings]) {
+  return {
+      .name = name,
+      .required = required,
+      .packings = packings,
+      .num_packings = kNumPackings,
+      .int8_bytes = Int8Bytes,
+      .int8_pack = Int8Pack<4, 128>,
+      .wide_quantize = WideQuantize,
+      .int8_gemm = Int8Gemm,
+      .bf16_gemm = Bf16Gemm,
+      .rms_norm = RmsNorm,
+      .quantize = Quantize,
+      .relu2_mul = Relu2Mul,
+      .add = AddRow,
+      .widen = WidenRow,
+      .rope = Rope,
+      .store_kv = StoreKv,
+      .attention = kAttention,
+      .argmax = Argmax,
+      .sum_exp = SumExp,
+      .gumbel_argmax = GumbelArgmax,
+  };
+}
+
+}  // namespace
+}  // namespace tercet

@@ -74,10 +74,12 @@ def progress(
     shown = sys.stderr.isatty()
     with Progress(*columns, console=Console(stderr=True), disable=not shown) as bar:
         task = bar.add_task("", total=total)
+        said = ""
         for item in items:
             bar.update(task, description=label(item))
-            if not shown:
-                print(f"measuring: {label(item)}", file=sys.stderr, flush=True)
+            if not shown and label(item) != said:
+                said = label(item)
+                print(said, file=sys.stderr, flush=True)
             yield item
             bar.advance(task)
 

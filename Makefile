@@ -12,13 +12,14 @@ CPP_SOURCES := $(shell find cpp -name '*.cc' -o -name '*.h' -o -name CMakeLists.
 CPP_CODE    := $(shell find cpp tests/cpp -name '*.cc' -o -name '*.h')
 STAMP_SERVE := $(VENV)/.installed
 STAMP_DEV   := $(VENV)/.installed-dev
+STAMP_BENCH := $(VENV)/.installed-bench
 STAMP_CORE  := $(VENV)/.built
 
 export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # one pip at a time in one environment; compilers run in parallel by themselves
-.PHONY: help serve chat bench setup build check fix test test-py test-cpp test-isa test-san test-browser test-training tidy mutants \
+.PHONY: help serve chat speed bench setup build check fix test test-py test-cpp test-isa test-san test-browser test-training tidy mutants \
         load-test docker up size clean
 
 help: ## list the verbs
@@ -43,6 +44,10 @@ $(STAMP_DEV): $(STAMP_SERVE)
 	$(BIN)/python -m pip install --quiet --group dev
 	touch $@
 
+$(STAMP_BENCH): $(STAMP_SERVE)
+	$(BIN)/python -m pip install --quiet --group bench
+	touch $@
+
 $(STAMP_CORE): $(STAMP_SERVE) $(CPP_SOURCES)
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable .
 	touch $@
@@ -53,8 +58,12 @@ serve: $(STAMP_CORE) ## set up and run the server (MODEL=folder-or-hub-name, ARG
 chat: $(STAMP_CORE) ## talk to a model in the terminal
 	$(BIN)/tercet chat $(MODEL) $(ARGS)
 
-bench: $(STAMP_CORE) ## how fast is this host? (ARGS="--synthetic 2b4t")
+speed: $(STAMP_CORE) ## how fast is this host? (ARGS="--synthetic 2b4t")
 	$(BIN)/tercet bench $(MODEL) $(ARGS)
+
+bench: $(STAMP_BENCH) $(STAMP_CORE) build/dev/build.ninja ## all benchmarks, short, as a page with plots (ARGS="--full forward")
+	$(BIN)/cmake --build build/dev --target bench_kernels
+	$(BIN)/python -m benchmarks.report $(ARGS)
 
 setup: $(STAMP_DEV) $(STAMP_CORE) ## everything a developer needs, hooks included
 	$(BIN)/pre-commit install --hook-type pre-commit --hook-type pre-push
@@ -117,7 +126,7 @@ mutants: $(STAMP_DEV) $(STAMP_CORE) ## every listed mutant must die
 	$(BIN)/python tests/mutants/run.py
 
 load-test: $(STAMP_DEV) $(STAMP_CORE) ## a minute of 64 clients, a third of whom hang up
-	$(BIN)/python benchmarks/load.py $(ARGS)
+	$(BIN)/python -m benchmarks.load $(ARGS)
 
 docker: ## build the image
 	docker build -f docker/Dockerfile -t tercet .

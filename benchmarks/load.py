@@ -1,7 +1,7 @@
 """Many clients at once, a third of whom hang up: no error, no leak.
 
-    python benchmarks/load.py                          # starts a server with the embedded model
-    python benchmarks/load.py --clients 64 --seconds 60 --url http://127.0.0.1:8000
+    python -m benchmarks.load                          # starts a server with the embedded model
+    python -m benchmarks.load --clients 64 --seconds 60 --url http://127.0.0.1:8000
 
 Prints throughput, time to first token and between tokens, and what was answered. Ends with status 1
 if anything but 200 and 429 was answered, if a stream broke, if the server still held blocks of the
@@ -14,18 +14,17 @@ import contextlib
 import json
 import random
 import re
-import socket
 import statistics
-import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import httpx
 import psutil
+
+from benchmarks.common.arithmetic import percentile
+from benchmarks.common.server import running_server
 
 NAMES = ("Max", "Lily", "Tom", "Bella", "Sam", "Mia", "Finn", "Zoe")
 HEROES = ("dog", "cat", "rabbit", "dragon", "girl", "boy", "bear", "little bird")
@@ -48,7 +47,7 @@ def main() -> int:
     """Run the load and report."""
     options = parse()
     with contextlib.ExitStack() as stack:
-        url = options.url or stack.enter_context(server())
+        url = options.url or stack.enter_context(running_server()).url
         process = find_process(url)
         tally = Tally()
         memory = asyncio.run(load(url, options, tally, process))
@@ -66,31 +65,6 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
-
-
-@contextlib.contextmanager
-def server() -> Iterator[str]:
-    """Run a server with the embedded model on a free port, and end it by SIGTERM."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("tercet")), "serve", "--port", str(port)]
-    with subprocess.Popen([*command, "--log-level", "error"], stdout=subprocess.DEVNULL) as process:
-        url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 120
-        while True:
-            with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{url}/ready").status_code == 200:
-                    break
-            if process.poll() is not None or time.monotonic() > deadline:
-                sys.exit("the server did not start")
-            time.sleep(0.2)
-        try:
-            yield url
-        finally:
-            process.terminate()
-            if process.wait(timeout=60) != 0:
-                sys.exit(f"the server ended with status {process.returncode}")
 
 
 def find_process(url: str) -> psutil.Process | None:
@@ -201,12 +175,6 @@ async def blocks_held_when_idle(url: str) -> float:
                 break
             await asyncio.sleep(0.1)
     return held
-
-
-def percentile(values: list[float], share: float) -> float:
-    return (
-        sorted(values)[min(len(values) - 1, int(share * len(values)))] if values else float("nan")
-    )
 
 
 def growth(memory: list[int]) -> float:

@@ -19,6 +19,8 @@ _COUNTERS: Final = {
     "cached_tokens": ("num_cached_tokens", "Prompt tokens found in the prefix cache."),
     "generated_tokens": ("num_generated_tokens", "Tokens generated."),
     "computed_tokens": ("num_computed_tokens", "Tokens put through the model."),
+    "drafted_tokens": ("num_drafted_tokens", "Tokens guessed ahead."),
+    "accepted_tokens": ("num_accepted_tokens", "Guesses that were right."),
     "steps": ("num_steps", "Batches computed."),
     "completions_finished": ("num_finished", "Completions that came to their end."),
     "completions_aborted": ("num_aborted", "Completions whose client left."),

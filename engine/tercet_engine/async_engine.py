@@ -112,13 +112,17 @@ class AsyncEngine:
         self._thread.post(Add(sequences))
         return streams
 
-    async def compile_grammar(self, spec: GrammarSpec) -> Grammar:
+    async def compile_grammar(self, spec: GrammarSpec, *, keep: bool = True) -> Grammar:
         """Compile a grammar for a request, or find it compiled.
+
+        Args:
+            spec: the grammar.
+            keep: for the next request like it.
 
         Raises:
             InvalidGrammar: it is wrong, too large, or asks for what cannot be enforced.
         """
-        return await self._grammars.compile(spec)
+        return await self._grammars.compile(spec, keep=keep)
 
     def check_accepting(self) -> None:
         """Raise `EngineDraining` or `EngineDead` if nothing more will be served."""

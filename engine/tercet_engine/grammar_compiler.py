@@ -48,8 +48,12 @@ class GrammarCompiler:
         self._cache: OrderedDict[bytes, Grammar] = OrderedDict()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="tercet-grammar")
 
-    async def compile(self, spec: GrammarSpec) -> Grammar:
+    async def compile(self, spec: GrammarSpec, *, keep: bool = True) -> Grammar:
         """Compile a grammar, or find it compiled.
+
+        Args:
+            spec: the grammar.
+            keep: for the next who asks.
 
         Raises:
             InvalidGrammar: it is wrong, too large, or asks for what cannot be enforced.
@@ -69,6 +73,8 @@ class GrammarCompiler:
             except TimeoutError:
                 message = f"took longer than {MAX_COMPILE_SECONDS:.0f} s to compile; simplify it"
                 raise InvalidGrammar(spec.param, message) from None
+        if not keep:
+            return known
         self._cache[key] = known
         self._cache.move_to_end(key)
         while len(self._cache) > MAX_CACHED_GRAMMARS:

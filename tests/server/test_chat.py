@@ -167,8 +167,6 @@ async def test_values_that_ask_for_nothing_special_are_taken(
 @pytest.mark.parametrize(
     ("param", "value"),
     [
-        ("tools", [{"type": "function", "function": {"name": "f"}}]),
-        ("tool_choice", "required"),
         ("functions", [{"name": "f"}]),
         ("modalities", ["text", "audio"]),
         ("chat_template", "{{ messages }}"),

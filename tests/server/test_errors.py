@@ -138,8 +138,8 @@ async def test_a_wrong_verb_is_told_the_right_one(service: Service) -> None:
         (
             {"messages": [{"role": "bot", "content": ""}]},
             "messages[0].role",
-            "messages[0].role must be 'developer', 'system', 'user', 'assistant' or 'tool'; "
-            "got 'bot'",
+            "messages[0].role must be 'developer', 'system', 'user', 'assistant', 'tool' or "
+            "'function'; got 'bot'",
         ),
         (
             {"messages": [{"role": "user"}]},

@@ -1,11 +1,12 @@
 """POST /v1/chat/completions: what a client sends and what it gets.
 
-Images, audio, files and tool calls are named here only to be refused in words.
+Images, audio and files are named here only to be refused in words. Tools are in `tools.py`.
 """
 
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
 
 from tercet_server.protocol.common import (
     MAX_LOGPROBS,
@@ -19,11 +20,48 @@ from tercet_server.protocol.common import (
     refuse,
 )
 from tercet_server.protocol.logprobs import ChatLogprobs, PromptLogprobs
+from tercet_server.protocol.tools import (
+    DeltaToolCall,
+    MessageToolCall,
+    NamedToolChoice,
+    PastFunction,
+    PastToolCall,
+    PastToolCalls,
+    ToolChoice,
+    Tools,
+    check_tools,
+)
 
 MAX_MESSAGES: Final = 2048
 MAX_CONTENT_PARTS: Final = 1024
+MAX_TEMPLATE_VARIABLES: Final = 16
+MAX_THINKING_TOKENS: Final = 2**20
 
-Role = Literal["developer", "system", "user", "assistant", "tool"]
+Role = Literal["developer", "system", "user", "assistant", "tool", "function"]
+ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
+_OWN_VARIABLES: Final = frozenset(
+    {"messages", "tools", "documents", "add_generation_prompt", "continue_final_message", "range"}
+)
+"""Names that a template knows and a client may not set."""
+
+
+def _check_variables(value: object) -> object:
+    if not isinstance(value, dict):
+        return value
+    if len(value) > MAX_TEMPLATE_VARIABLES:
+        words = "must have at most {max_length} entries"
+        raise PydanticCustomError("too_long", words, {"max_length": MAX_TEMPLATE_VARIABLES})
+    for name, variable in value.items():
+        if not name.isidentifier() or name in _OWN_VARIABLES or name.endswith("_token"):
+            words = "must not set '{name}': that is no variable for a client to set"
+            raise PydanticCustomError("variable_name", words, {"name": name[:64]})
+        if not (variable is None or isinstance(variable, bool | int | float | str)):
+            words = "must hold strings, numbers, booleans and null; '{name}' is none of them"
+            raise PydanticCustomError("variable_type", words, {"name": name[:64]})
+    return value
+
+
+TemplateVariables = Annotated[dict[str, Any], BeforeValidator(_check_variables)]
 
 
 class TextPart(RequestModel):
@@ -88,8 +126,10 @@ class Message(RequestModel):
     content: Content | None = None
     name: Annotated[str, Field(max_length=MAX_NAME_CHARS)] | None = None
     tool_call_id: Annotated[str, Field(max_length=MAX_NAME_CHARS)] | None = None
-    tool_calls: Any = None
-    function_call: Any = None
+    tool_calls: PastToolCalls | None = None
+    function_call: PastFunction | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
 
     @property
     def text(self) -> str:
@@ -98,12 +138,29 @@ class Message(RequestModel):
             return "\n".join(part.text for part in self.content)
         return self.content or ""
 
+    @property
+    def calls(self) -> tuple[PastToolCall, ...]:
+        """The tools called, in the old form or the new."""
+        if self.function_call:
+            return (*(self.tool_calls or ()), PastToolCall(function=self.function_call))
+        return self.tool_calls or ()
+
+    @property
+    def thoughts(self) -> str:
+        """What the assistant had thought, under either of its names."""
+        return self.reasoning_content or self.reasoning or ""
+
+    @property
+    def num_chars(self) -> int:
+        """Length of all that a template is given of it."""
+        calls = sum(call.function.num_chars for call in self.calls)
+        return len(self.text) + len(self.thoughts) + calls
+
     @model_validator(mode="after")
     def _check_what_the_role_needs(self) -> Self:
-        for param in ("tool_calls", "function_call"):
-            if getattr(self, param):
-                refuse(param, "is not supported: this server does not offer tool calls")
-        if self.content is None:
+        if self.content is None and not (
+            self.role == "assistant" and (self.calls or self.thoughts)
+        ):
             refuse("content", "is required: a string, or a list of parts of type 'text'")
         return self
 
@@ -117,6 +174,12 @@ class ChatCompletionRequest(GenerationRequest):
     max_completion_tokens: Count | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=MAX_LOGPROBS)] | None = None
+    tools: Tools | None = None
+    tool_choice: ToolChoice = None
+    parallel_tool_calls: bool | None = None
+    reasoning_effort: ReasoningEffort | None = None
+    thinking_token_budget: Annotated[int, Field(ge=0, le=MAX_THINKING_TOKENS)] | None = None
+    chat_template_kwargs: TemplateVariables | None = None
 
     @property
     def num_logprobs(self) -> int | None:
@@ -125,13 +188,28 @@ class ChatCompletionRequest(GenerationRequest):
 
     @property
     def num_chars(self) -> int:
-        """Length of all messages together."""
-        return sum(len(message.text) for message in self.messages)
+        """Length of all messages and tools together."""
+        tools = sum(
+            len(tool.function.description or "") + len(tool.function.schema_text)
+            for tool in self.tools or ()
+        )
+        return tools + sum(message.num_chars for message in self.messages)
 
     @property
     def token_limit(self) -> int | None:
         """Tokens of an answer at most; None where the client leaves it open."""
         return self.max_completion_tokens or self.max_tokens
+
+    @model_validator(mode="after")
+    def _check_that_the_tools_fit(self) -> Self:
+        check_tools(self.tools or ())
+        match self.tool_choice:
+            case "required" if not self.tools:
+                refuse("tool_choice", "is 'required', but there are no tools")
+            case NamedToolChoice(function=function):
+                if function.name not in {tool.function.name for tool in self.tools or ()}:
+                    refuse("tool_choice", "names a function that is not among the tools")
+        return self
 
     @model_validator(mode="after")
     def _check_that_the_limits_agree(self) -> Self:
@@ -153,8 +231,10 @@ class AssistantMessage(ResponseModel):
     """A whole answer."""
 
     role: Literal["assistant"]
-    content: str
+    content: str | None
     refusal: None
+    reasoning_content: str | None = None
+    tool_calls: list[MessageToolCall] | None = None
 
 
 class ChatChoice(ResponseModel):
@@ -186,6 +266,8 @@ class Delta(ResponseModel):
 
     role: Literal["assistant"] | None = None
     content: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[DeltaToolCall] | None = None
 
 
 class ChunkChoice(ResponseModel):

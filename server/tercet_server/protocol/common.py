@@ -173,6 +173,12 @@ class PromptTokensDetails(ResponseModel):
     cached_tokens: int
 
 
+class CompletionTokensDetails(ResponseModel):
+    """What the generated tokens were for."""
+
+    reasoning_tokens: int
+
+
 class Usage(ResponseModel):
     """Tokens read and written for one request."""
 
@@ -180,6 +186,9 @@ class Usage(ResponseModel):
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: PromptTokensDetails
+    completion_tokens_details: CompletionTokensDetails | None = None
+    """Of models that reason; elsewhere left out."""
 
 
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "tool_calls"]
+"""Plain completions know only the first two."""

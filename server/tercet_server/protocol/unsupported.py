@@ -10,10 +10,8 @@ from typing import Final
 
 _UNSUPPORTED: Final[Mapping[str, tuple[str, tuple[object, ...]]]] = {
     # field: (what it asks for, values that ask for nothing; null is always one)
-    "tools": ("tool calls", ([],)),
-    "tool_choice": ("tool calls", ("none", "auto")),
-    "functions": ("function calls", ([],)),
-    "function_call": ("function calls", ("none", "auto")),
+    "functions": ("the old form of tools; it takes tools", ([],)),
+    "function_call": ("the old form of tool_choice; it takes tool_choice", ("none", "auto")),
     "json_schema": ("structured output", ({},)),
     "suffix": ("insertion before a suffix", ("",)),
     "modalities": ("output other than text", (["text"], [])),
@@ -28,18 +26,15 @@ _UNSUPPORTED: Final[Mapping[str, tuple[str, tuple[object, ...]]]] = {
     "continue_final_message": ("continuing a message", (False,)),
     "add_generation_prompt": ("leaving out the generation prompt", (True,)),
     "chat_template": ("a client's own chat template", ("",)),
-    "chat_template_kwargs": ("arguments for the chat template", ({},)),
 }
 
 HARMLESS_FIELDS: Final[frozenset[str]] = frozenset(
     {
         *_UNSUPPORTED,
-        "parallel_tool_calls",
         "prediction",
         "prompt_cache_key",
         "prompt_cache_options",
         "prompt_cache_retention",
-        "reasoning_effort",
         "safety_identifier",
         "service_tier",
         "store",

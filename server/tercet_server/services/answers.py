@@ -1,13 +1,30 @@
 """What an assistant answers while it is computed: as events, or whole. No API's words are in it."""
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from tercet_engine import TokenLogprobs
 from tercet_server.protocol.common import FinishReason, Usage
-from tercet_server.services.events import AnswerEnd, AnswerEvent, TextDelta
-from tercet_server.services.generation import Generation
+from tercet_server.services.events import (
+    AnswerEnd,
+    AnswerEvent,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallArguments,
+    ToolCallStart,
+)
+from tercet_server.services.generation import Generation, Piece
 from tercet_server.services.logprobs import LogprobWriter
+from tercet_server.services.readers import AnswerReader, PlainReader
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool that an answer calls. `arguments` is the text of a JSON object."""
+
+    id: str
+    name: str
+    arguments: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +35,8 @@ class Turn:
     finish_reason: FinishReason
     token_ids: tuple[int, ...] = ()
     logprobs: tuple[TokenLogprobs, ...] = ()
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 class Answers:
@@ -29,6 +48,7 @@ class Answers:
         system_fingerprint: of the engine.
         prompt_tokens: what the conversation became.
         writer: knows the tokens' texts.
+        readers: of each choice; None: all are plain text.
     """
 
     def __init__(
@@ -38,12 +58,16 @@ class Answers:
         system_fingerprint: str,
         prompt_tokens: tuple[int, ...],
         writer: LogprobWriter,
+        *,
+        readers: Iterable[AnswerReader] | None = None,
     ) -> None:
         self.model = model
         self.system_fingerprint = system_fingerprint
         self.prompt_tokens = prompt_tokens
         self.writer = writer
         self._generation = generation
+        readers = readers or map(PlainReader, range(generation.num_choices))
+        self._choices = [_Choice(reader) for reader in readers]
 
     @property
     def num_choices(self) -> int:
@@ -58,12 +82,8 @@ class Answers:
             EngineError: the engine has given up.
         """
         async for piece in self._generation.pieces():
-            if piece.text:
-                yield TextDelta(piece.index, piece.text, piece.token_ids, piece.logprobs)
-            if piece.finish_reason and piece.text:
-                yield AnswerEnd(piece.index, piece.finish_reason)
-            elif piece.finish_reason:
-                yield AnswerEnd(piece.index, piece.finish_reason, piece.token_ids, piece.logprobs)
+            for event in self._choices[piece.index].events(piece):
+                yield event
 
     async def finish(self) -> list[Turn]:
         """Wait for every answer to be whole. Raises what `events` raises."""
@@ -85,6 +105,27 @@ class Answers:
         self._generation.close()
 
 
+class _Choice:
+    """One answer's reader, and the tokens of text that it holds back."""
+
+    def __init__(self, reader: AnswerReader) -> None:
+        self._reader = reader
+        self._token_ids: tuple[int, ...] = ()
+        self._logprobs: tuple[TokenLogprobs, ...] = ()
+
+    def events(self, piece: Piece) -> Iterator[AnswerEvent]:
+        self._token_ids += piece.token_ids
+        self._logprobs += piece.logprobs
+        for event in self._read(piece):
+            yield replace(event, token_ids=self._token_ids, logprobs=self._logprobs)
+            self._token_ids, self._logprobs = (), ()
+
+    def _read(self, piece: Piece) -> Iterator[AnswerEvent]:
+        yield from self._reader.push(piece.text)
+        if piece.finish_reason:
+            yield from self._reader.finish(piece.finish_reason)
+
+
 def _turn(events: Sequence[AnswerEvent]) -> Turn:
     ends = [event.finish_reason for event in events if isinstance(event, AnswerEnd)]
     return Turn(
@@ -92,4 +133,14 @@ def _turn(events: Sequence[AnswerEvent]) -> Turn:
         ends[-1] if ends else "length",
         tuple(token for event in events for token in event.token_ids),
         tuple(score for event in events for score in event.logprobs),
+        "".join(event.text for event in events if isinstance(event, ReasoningDelta)),
+        tuple(_calls(events)),
     )
+
+
+def _calls(events: Sequence[AnswerEvent]) -> Iterator[ToolCall]:
+    arguments = [event for event in events if isinstance(event, ToolCallArguments)]
+    for start in events:
+        if isinstance(start, ToolCallStart):
+            texts = [event.text for event in arguments if event.call == start.call]
+            yield ToolCall(start.id, start.name, "".join(texts))

@@ -19,10 +19,18 @@ from tercet_server.protocol.chat import (
 )
 from tercet_server.protocol.common import FinishReason, Usage
 from tercet_server.protocol.logprobs import ChatLogprobs
+from tercet_server.protocol.tools import CalledFunction, DeltaToolCall, MessageToolCall
 from tercet_server.record import RequestRecord
 from tercet_server.services.admission import Admission
-from tercet_server.services.answers import Answers
-from tercet_server.services.events import AnswerEnd, AnswerEvent, TextDelta
+from tercet_server.services.answers import Answers, Turn
+from tercet_server.services.events import (
+    AnswerEnd,
+    AnswerEvent,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallArguments,
+    ToolCallStart,
+)
 from tercet_server.services.logprobs import LogprobWriter
 
 
@@ -46,6 +54,9 @@ class ChatService:
     async def answer(self, request: ChatCompletionRequest, record: RequestRecord) -> "Answers":
         """The same for whoever renders the answers in other words. It must be closed too."""
         model = record.model = self.admission.check_model(request.model)
+        if request.tools and request.tool_choice != "none":
+            message = "tools is not supported: this server does not offer tool calls yet"
+            raise RequestError(message, "tools")
         try:
             prompt = await self.admission.tokenise(
                 [request.num_chars], "messages", self._prompt, request.messages
@@ -94,8 +105,12 @@ class ChatCompletionInProgress:
             yield self._chunk(Delta(role="assistant", content=""), TextDelta(index, ""))
         async for event in self._answers.events():
             match event:
+                case ReasoningDelta(text=text):
+                    yield self._chunk(Delta(reasoning_content=text), event)
                 case TextDelta(text=text):
                     yield self._chunk(Delta(content=text), event)
+                case ToolCallStart() | ToolCallArguments():
+                    yield self._chunk(Delta(tool_calls=[_delta_call(event)]), event)
                 case AnswerEnd(finish_reason=finish_reason):
                     yield self._chunk(Delta(), event, finish_reason)
         if self._include_usage:
@@ -110,7 +125,7 @@ class ChatCompletionInProgress:
             choices=[
                 ChatChoice(
                     index=index,
-                    message=AssistantMessage(role="assistant", content=turn.text, refusal=None),
+                    message=_message(turn),
                     logprobs=self._logprobs(turn.logprobs),
                     finish_reason=turn.finish_reason,
                     **self._token_ids(turn.token_ids),
@@ -162,6 +177,37 @@ class ChatCompletionInProgress:
         return ChatCompletionChunk(
             **self._head, object="chat.completion.chunk", choices=[], usage=usage
         )
+
+
+def _message(turn: Turn) -> AssistantMessage:
+    """A whole answer; content is null where there are only calls."""
+    fields: dict[str, Any] = {}
+    if turn.reasoning:
+        fields["reasoning_content"] = turn.reasoning
+    if turn.tool_calls:
+        fields["tool_calls"] = [
+            MessageToolCall(
+                id=call.id,
+                type="function",
+                function=CalledFunction(name=call.name, arguments=call.arguments),
+            )
+            for call in turn.tool_calls
+        ]
+    content = None if turn.tool_calls and not turn.text else turn.text
+    return AssistantMessage(role="assistant", content=content, refusal=None, **fields)
+
+
+def _delta_call(event: ToolCallStart | ToolCallArguments) -> DeltaToolCall:
+    match event:
+        case ToolCallStart():
+            return DeltaToolCall(
+                index=event.call,
+                id=event.id,
+                type="function",
+                function=CalledFunction(name=event.name, arguments=""),
+            )
+        case ToolCallArguments():
+            return DeltaToolCall(index=event.call, function=CalledFunction(arguments=event.text))
 
 
 def _as_dict(message: Message) -> dict[str, str]:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Final, Protocol
 
 from tercet_engine import _core
@@ -20,6 +21,7 @@ from tercet_engine.errors import (
     SelfTestFailed,
     UnsupportedModel,
 )
+from tercet_engine.kernel_trial import try_kernels
 from tercet_engine.memory_plan import MemoryPlan, plan_memory
 from tercet_engine.model_runner import ModelRunner
 from tercet_engine.model_shape import ModelShape
@@ -153,8 +155,10 @@ def choose_kernels(name: str) -> str:
         message = f"kernels {name}: {fault}; choose one of {', '.join(supported)}"
         raise KernelUnavailable(message)
     chosen = name or supported[0]
-    problem = _core.self_test(chosen)
-    if problem and not name and chosen in _REPLACEABLE:
+    is_replaceable = not name and chosen in _REPLACEABLE
+    problem = try_kernels(chosen, Path(_core.__file__)) if is_replaceable else None
+    problem = problem or _core.self_test(chosen)
+    if problem and is_replaceable:
         _logger.warning(
             "kernels %s do not agree with the reference on this machine (%s); %s serve instead",
             chosen,

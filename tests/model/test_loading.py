@@ -21,6 +21,7 @@ from tercet_engine import (
     _core,
     load_engine,
     load_synthetic_engine,
+    model_loader,
 )
 from tercet_engine.model_loader import check_packing, choose_kernels, load_model, supported_kernels
 from tercet_engine.progress import Silent
@@ -195,6 +196,7 @@ def a_machine_with_kernels(monkeypatch: pytest.MonkeyPatch, names: list[str], wr
 
     monkeypatch.setattr(_core, "supported_kernels", lambda: names)
     monkeypatch.setattr(_core, "self_test", self_test)
+    monkeypatch.setattr(model_loader, "try_kernels", lambda kernels, _: self_test(kernels))
 
 
 def test_amx_that_computes_something_else_is_replaced_with_a_warning(
@@ -205,6 +207,16 @@ def test_amx_that_computes_something_else_is_replaced_with_a_warning(
     assert choose_kernels("") == "avx512_vnni"
     assert "int8_gemm differs" in caplog.text
     assert "avx512_vnni serve instead" in caplog.text
+
+
+def test_amx_that_cannot_even_be_tried_is_replaced(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    a_machine_with_kernels(monkeypatch, ["amx", "avx2"], wrong="none")
+    monkeypatch.setattr(model_loader, "try_kernels", lambda *_: "a trial was ended by signal 4")
+
+    assert choose_kernels("") == "avx2"
+    assert "ended by signal 4" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import asyncio
 import itertools
 import json
 import statistics
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ from benchmarks.common.plots import COLORS, finish, new_figure
 from benchmarks.common.script import Result, main, markdown, progress
 from benchmarks.common.server import running_server
 
+MIN_STEPS = 10
 LARGEST_TOKEN = 4000  # ordinary words in every vocabulary used here
 
 
@@ -73,6 +75,8 @@ def _summary(alone: Sequence[float], record: dict[str, Any], options: argparse.N
         if outputs == next_outputs == options.streams:
             whole.append(next_start - start)
             inside.append(end - start)
+    if len(whole) < MIN_STEPS:
+        sys.exit(f"only {len(whole)} steps had all {options.streams} streams; give more --tokens")
     outside = [step - model for step, model in zip(whole, inside, strict=True)]
     return {
         "shape": options.shape,

@@ -70,7 +70,8 @@ def main() -> None:
     path = options.pop("record")
     record = Record()
     record.watch_steps()
-    serve(load_settings(**options), on_ready=lambda _url, _engine: record.watch_loop())
+    settings = load_settings(**options, speculation="off")  # so that steps are alike
+    serve(settings, on_ready=lambda _url, _engine: record.watch_loop())
     path.write_text(json.dumps(record.as_json()), encoding="utf-8")
 
 

@@ -99,6 +99,7 @@ def _work(
     sizes = [1, 4, 16, 64, MAX_BATCH] if options.short else powers_of_two(1, MAX_BATCH)
     longest = subject.max_context - 64
     contexts = [16, MAX_BATCH, 2048] if options.short else powers_of_two(1, longest)
+    contexts = [context for context in contexts if context <= longest]
     work: list[tuple[str, Callable[[], None]]] = []
     for index in range(options.rounds or (1 if options.short else 3)):
         for size in sizes:

@@ -12,11 +12,11 @@ Both are decoded with `--speculation off` and `auto`, in turns, and the tokens m
 """
 
 import argparse
+import dataclasses
 import random
 import statistics
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.common.model import engine_config, loaded
@@ -26,6 +26,7 @@ from tercet_engine import SamplingParams
 from tercet_engine.batch import Batch
 from tercet_engine.core import EngineCore, Runner
 from tercet_engine.sequence import Sequence as TokenSequence
+from tercet_engine.step_result import StepResult
 from tercet_server.cli.subject import Subject
 
 WORKLOADS = ("quote", "random")
@@ -43,17 +44,17 @@ class ScriptedRunner:
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
-        self.tokens: Sequence[int] = ()
+        self.tokens: list[int] = []
 
     @property
     def num_blocks(self) -> int:
         """The model's."""
         return self._runner.num_blocks
 
-    def run(self, batch: Batch) -> Sequence[int]:
+    def run(self, batch: Batch) -> StepResult:
         """Compute, and tell the script's tokens."""
-        self._runner.run(batch)
-        return [self.tokens[place] for place in batch.sampling.position]
+        tokens = [self.tokens[place] for place in batch.sampling.position]
+        return dataclasses.replace(self._runner.run(batch), tokens=tokens)
 
     def close(self) -> None:
         """The model is not this object's."""

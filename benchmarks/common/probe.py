@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from tercet_engine.batch import Batch
 from tercet_engine.model_runner import ModelRunner
+from tercet_engine.step_result import StepResult
 from tercet_server.runner import serve
 from tercet_server.settings import load_settings
 
@@ -34,7 +35,7 @@ class Record:
         """Put the clock around the model."""
         run = ModelRunner.run
 
-        def timed(runner: ModelRunner, batch: Batch) -> list[int]:
+        def timed(runner: ModelRunner, batch: Batch) -> StepResult:
             start = time.perf_counter()
             drawn = run(runner, batch)
             self.steps.append((start, time.perf_counter(), len(batch.outputs)))
@@ -69,7 +70,8 @@ def main() -> None:
     path = options.pop("record")
     record = Record()
     record.watch_steps()
-    serve(load_settings(**options), on_ready=lambda _url, _engine: record.watch_loop())
+    settings = load_settings(**options, speculation="off")  # so that steps are alike
+    serve(settings, on_ready=lambda _url, _engine: record.watch_loop())
     path.write_text(json.dumps(record.as_json()), encoding="utf-8")
 
 

@@ -118,6 +118,13 @@ void BindSampling(py::class_<PyModel>& model) {
           py::arg("biases").noconvert(), py::arg("mask_rows").noconvert(),
           py::arg("masks").noconvert(), py::arg("targets").noconvert(),
           py::arg("num_logprobs").noconvert())
+      .def("head_stats",
+           [](const PyModel& self) {
+             const HeadStats stats = self.get().head_stats();
+             return py::dict(py::arg("screened") = stats.screened,
+                             py::arg("finished") = stats.finished, py::arg("full") = stats.full,
+                             py::arg("undecided") = stats.undecided);
+           })
       .def("logits", &Logits)
       .def("hidden", &Hidden, py::arg("tokens").noconvert());
 }

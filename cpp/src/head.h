@@ -3,8 +3,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <span>
 
+#include "bf16_table.h"
 #include "kernels/kernels.h"
+#include "low_plane.h"
 #include "tercet/aligned_buffer.h"
 #include "tercet/thread_pool.h"
 
@@ -13,15 +17,12 @@ namespace tercet {
 // int8 rows (the default: half the bytes of the checkpoint's table, and the sums are integers) or
 // the table itself in bfloat16. The choice changes logits, so it is part of the model's
 // fingerprint.
+//
+// int8 weights are kept in two planes of nibbles. Multiply reads both. Screen reads the high one
+// only, which leaves of each logit what the low nibbles add: a sum of products that, against the
+// activations, are as good as random, with a known sum of squares. 8 of its standard deviations
+// bound it (screening.h), and Finish adds it where it matters.
 enum class HeadKind { kInt8, kBf16 };
-
-// A bfloat16 table [rows][cols] that somebody else keeps alive; rows may lie any distance apart.
-struct Bf16Table {
-  const std::uint16_t* data = nullptr;
-  std::size_t stride = 0;  // elements from a row to the next
-
-  const std::uint16_t* row(std::size_t index) const { return data + index * stride; }
-};
 
 class Head {
  public:
@@ -29,30 +30,62 @@ class Head {
   // busy while the weights are read once.
   static constexpr std::size_t kMaxRows = 32;
 
-  Head(const Kernels& kernels, HeadKind kind, std::size_t vocab_size, std::size_t hidden_size);
+  Head(HeadKind kind, std::size_t vocab_size, std::size_t hidden_size);
 
+  // Keeps the table too: the low plane is packed from it on demand.
   void Pack(const Kernels& kernels, ThreadPool& pool, const Bf16Table& table);
 
-  // logits[i * vocab_size + n] for `num_rows` <= kMaxRows normed hidden states [hidden_size].
-  void Multiply(const Kernels& kernels, ThreadPool& pool, const float* hidden, std::size_t num_rows,
-                float* logits);
+  // logits[i * vocab_size + n] for the hidden states hidden[rows[i]][hidden_size], at most
+  // kMaxRows.
+  void Multiply(const Kernels& kernels, ThreadPool& pool, const float* hidden,
+                std::span<const std::size_t> rows, float* logits);
 
-  // Read for every token: the packed rows, or the table.
+  bool can_screen() const { return kind_ == HeadKind::kInt8; }
+
+  // sums[i * vocab_size + n], the products with the high plane.
+  void Screen(const Kernels& kernels, ThreadPool& pool, const float* hidden,
+              std::span<const std::size_t> rows, std::int32_t* sums);
+
+  // What the last Screen's sums mean for its i-th row; the caller adds noise and a range of tokens.
+  tercet::Screen ScreenOf(std::size_t i, const std::int32_t* sums) const;
+
+  // The logit that Multiply computes, for the i-th row of the last Screen and one of its sums.
+  float Finish(const Kernels& kernels, std::size_t i, std::size_t token, std::int32_t sum);
+
+  std::size_t vocab_size() const { return vocab_size_; }
+
+  // Read for every token: the high plane, or the table.
   std::size_t decode_bytes() const;
-  std::size_t bytes() const { return packed_.bytes() + row_scales_.bytes(); }
-  std::size_t workspace_bytes() const { return values_.bytes() + scales_.bytes() + sums_.bytes(); }
+  // Packed at load. The low plane comes as it is needed.
+  std::size_t bytes() const {
+    return high_.bytes() + row_scales_.bytes() + screen_scales_.bytes() + margins_.bytes();
+  }
+  // With all of it.
+  std::size_t most_bytes() const { return bytes() + (low_ == nullptr ? 0 : low_->bytes()); }
+  std::size_t workspace_bytes() const {
+    return values_.bytes() + scales_.bytes() + sums_.bytes() + reaches_.bytes() + gathered_.bytes();
+  }
 
  private:
+  void Quantize(const Kernels& kernels, ThreadPool& pool, const float* hidden,
+                std::span<const std::size_t> rows);
+  WideRows Quantized(std::size_t first, std::size_t count) const;
+
   HeadKind kind_;
   std::size_t vocab_size_;
   std::size_t hidden_size_;
-  Bf16Table table_;  // kBf16 only
-  AlignedBuffer<std::uint8_t> packed_;
-  AlignedBuffer<float> row_scales_;
-  // Hidden states, quantised: [kMaxRows][2 * RoundUp(hidden_size, kColumnAlign)] bytes.
+  Bf16Table table_;
+  AlignedBuffer<std::uint8_t> high_;  // [vocab_size][HeadRowBytes(hidden_size)]
+  std::unique_ptr<LowPlane> low_;
+  AlignedBuffer<float> row_scales_;     // [vocab_size]
+  AlignedBuffer<float> screen_scales_;  // [vocab_size], of the weights that the high plane implies
+  AlignedBuffer<float> margins_;        // [vocab_size], the length of what these leave out
+  // Hidden states, quantised: [kMaxRows][2 * RoundUp(hidden_size, kHeadAlign)] bytes.
   AlignedBuffer<std::uint8_t> values_;
   AlignedBuffer<float> scales_;
   AlignedBuffer<std::int32_t> sums_;
+  AlignedBuffer<float> reaches_;   // how far a row's margins reach, per unit
+  AlignedBuffer<float> gathered_;  // kBf16: [kMaxRows][hidden_size]
 };
 
 }  // namespace tercet

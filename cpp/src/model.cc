@@ -1,9 +1,11 @@
 #include "tercet/model.h"
 
 #include <algorithm>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "weights.h"
 #include "workspace.h"
@@ -136,22 +138,37 @@ void Model::KeepOutputs(const Batch& batch) {
   });
 }
 
+// Rows that a screen can answer, then those that need all logits, and those the screen left over.
 Samples Model::Sample(const SamplingBatch& batch) {
   CheckSampling(batch, num_outputs_, config_.vocab_size);
   Samples samples(batch);
-  ForSlices([&](std::size_t first, std::size_t num_rows) {
-    weights_->head.Multiply(kernels_, *pool_, &ws_->normed[first * config_.hidden_size], num_rows,
-                            ws_->logits.data());
-    tercet::Sample(kernels_, *pool_, ws_->logits.data(), config_.vocab_size, batch, first, num_rows,
-                   samples);
+  Head& head = weights_->head;
+  float* logits = ws_->logits.data();
+  std::vector<std::size_t> screened;
+  std::vector<std::size_t> full;
+  for (std::size_t row = 0; row < num_outputs_; ++row) {
+    const bool can_screen = head.can_screen() && Screening::CanDraw(batch, row, config_.vocab_size);
+    (can_screen ? screened : full).push_back(row);
+  }
+  ForSlices(screened, [&](std::span<const std::size_t> rows) {
+    auto* sums = reinterpret_cast<std::int32_t*>(logits);  // as wide as logits, and never both
+    head.Screen(kernels_, *pool_, ws_->normed.data(), rows, sums);
+    ws_->screening.Draw(kernels_, *pool_, head, batch, rows, sums, samples, full);
   });
+  ForSlices(full, [&](std::span<const std::size_t> rows) {
+    head.Multiply(kernels_, *pool_, ws_->normed.data(), rows, logits);
+    tercet::Sample(kernels_, *pool_, logits, config_.vocab_size, batch, rows, samples);
+  });
+  ws_->screening.stats().full += full.size();
   return samples;
 }
 
 void Model::Logits(float* out) {
-  ForSlices([&](std::size_t first, std::size_t num_rows) {
-    weights_->head.Multiply(kernels_, *pool_, &ws_->normed[first * config_.hidden_size], num_rows,
-                            out + first * config_.vocab_size);
+  std::vector<std::size_t> all(num_outputs_);
+  std::iota(all.begin(), all.end(), 0);
+  ForSlices(all, [&](std::span<const std::size_t> rows) {
+    weights_->head.Multiply(kernels_, *pool_, ws_->normed.data(), rows,
+                            out + rows.front() * config_.vocab_size);
   });
 }
 
@@ -169,11 +186,16 @@ void Model::Hidden(std::span<const std::int32_t> tokens, float* out) {
   });
 }
 
-// Calls body(first, num_rows) for the outputs, as many at a time as have room for their logits.
+HeadStats Model::head_stats() const { return ws_->screening.stats(); }
+
+// Calls body(some of the rows) until all have had their turn: as many as have room for their
+// logits.
 template <typename Body>
-void Model::ForSlices(const Body& body) {
-  for (std::size_t first = 0; first < num_outputs_; first += Head::kMaxRows) {
-    body(first, std::min(Head::kMaxRows, num_outputs_ - first));
+void Model::ForSlices(std::span<const std::size_t> rows, const Body& body) {
+  while (!rows.empty()) {
+    const std::size_t count = std::min(Head::kMaxRows, rows.size());
+    body(rows.first(count));
+    rows = rows.subspan(count);
   }
 }
 

@@ -96,7 +96,7 @@ ModelBuilder::ModelBuilder(const ModelConfig& config, const BatchLimits& limits,
       Weights{.embedding = {},
               .layers = {},
               .final_norm = {},
-              .head = Head(kernels_, ParseHead(head), config_.vocab_size, config_.hidden_size),
+              .head = Head(ParseHead(head), config_.vocab_size, config_.hidden_size),
               .rope_cos = {},
               .rope_sin = {}});
   const TernaryPacking& chosen = packing == kAutoPacking ? FastestPacking(kernels_, config_, *pool_)
@@ -120,8 +120,8 @@ ModelBuilder::~ModelBuilder() = default;
 std::size_t ModelBuilder::WeightBytes(const ModelConfig& config, std::string_view kernels,
                                       std::string_view head, std::string_view packing) {
   const Kernels& set = SelectKernels(kernels);
-  const Head sized(set, ParseHead(head), config.vocab_size, config.hidden_size);
-  return TernaryWeightBytes(set, config, packing) + sized.bytes();
+  const Head sized(ParseHead(head), config.vocab_size, config.hidden_size);
+  return TernaryWeightBytes(set, config, packing) + sized.most_bytes();
 }
 
 void ModelBuilder::SetNorm(int layer, std::string_view name, std::span<const float> weight) {

@@ -8,12 +8,12 @@
 
 #include "cutoff.h"
 #include "kernels/kernels.h"
+#include "logit_changes.h"
 #include "logprobs.h"
 
 namespace tercet {
 namespace {
 
-constexpr float kGreedyBelow = 1e-5F;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 std::span<const std::uint32_t> MaskOf(const SamplingBatch& batch, std::size_t row,
@@ -41,37 +41,16 @@ void Forbid(std::span<float> logits, std::span<const std::uint32_t> mask) {
   }
 }
 
-void AddPenaltiesAndBiases(std::span<float> logits, const SamplingBatch& batch, std::size_t row) {
-  const float repetition = batch.repetition_penalty[row];
-  const auto end_of_seen = static_cast<std::size_t>(batch.seen_starts[row + 1]);
-  for (auto i = static_cast<std::size_t>(batch.seen_starts[row]); i < end_of_seen; ++i) {
-    float& logit = logits[static_cast<std::size_t>(batch.seen_tokens[i])];
-    logit = logit > 0 ? logit / repetition : logit * repetition;
-  }
-  const auto end_of_counts = static_cast<std::size_t>(batch.count_starts[row + 1]);
-  for (auto i = static_cast<std::size_t>(batch.count_starts[row]); i < end_of_counts; ++i) {
-    float& logit = logits[static_cast<std::size_t>(batch.count_tokens[i])];
-    logit -= batch.frequency_penalty[row] * static_cast<float>(batch.counts[i]);
-    logit -= batch.presence_penalty[row];
-  }
-  const auto end_of_biases = static_cast<std::size_t>(batch.bias_starts[row + 1]);
-  for (auto i = static_cast<std::size_t>(batch.bias_starts[row]); i < end_of_biases; ++i) {
-    logits[static_cast<std::size_t>(batch.bias_tokens[i])] += batch.biases[i];
-  }
-}
-
 std::size_t Draw(const Kernels& kernels, std::span<const float> logits, const SamplingBatch& batch,
                  std::size_t row) {
-  const float temperature = batch.temperature[row];
-  if (temperature < kGreedyBelow) {
+  if (IsGreedy(batch, row)) {
     return kernels.argmax(logits.data(), logits.size());
   }
-  const float inverse_temperature = 1.0F / temperature;
+  const float inverse_temperature = 1.0F / batch.temperature[row];
   const auto top_k = static_cast<std::size_t>(batch.top_k[row]);
   const float threshold =
       Cutoff(kernels, logits, inverse_temperature).Find(batch.min_p[row], top_k, batch.top_p[row]);
-  const DrawKey key{batch.seed[row], static_cast<std::uint32_t>(batch.choice[row]),
-                    static_cast<std::uint32_t>(batch.position[row])};
+  const DrawKey key = KeyOf(batch, row);
   return kernels.gumbel_argmax(logits.data(), logits.size(), inverse_temperature, threshold, &key);
 }
 
@@ -80,7 +59,9 @@ std::size_t Choose(const Kernels& kernels, std::span<float> logits, const Sampli
                    std::size_t row) {
   const std::span<const std::uint32_t> mask = MaskOf(batch, row, logits.size());
   Forbid(logits, mask);
-  AddPenaltiesAndBiases(logits, batch, row);
+  AddPenaltiesAndBiases(batch, row, [&](std::int32_t token) -> float& {
+    return logits[static_cast<std::size_t>(token)];
+  });
   std::size_t token = Draw(kernels, logits, batch, row);
   if (!Allows(mask, token)) {  // no allowed logit is a number: the first allowed token
     token = 0;
@@ -126,10 +107,10 @@ Samples::Samples(const SamplingBatch& batch)
       top_logprobs(batch.num_rows() * num_top, std::numeric_limits<float>::quiet_NaN()) {}
 
 void Sample(const Kernels& kernels, ThreadPool& pool, float* logits, std::size_t vocab_size,
-            const SamplingBatch& batch, std::size_t first, std::size_t num_rows, Samples& out) {
-  pool.Run(num_rows, [&](std::size_t i, std::size_t) {
+            const SamplingBatch& batch, std::span<const std::size_t> rows, Samples& out) {
+  pool.Run(rows.size(), [&](std::size_t i, std::size_t) {
     const std::span<float> values(logits + i * vocab_size, vocab_size);
-    SampleRow(kernels, values, batch, first + i, out);
+    SampleRow(kernels, values, batch, rows[i], out);
   });
 }
 

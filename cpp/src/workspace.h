@@ -8,6 +8,7 @@
 #include "head.h"
 #include "kernels/kernels.h"
 #include "linear.h"
+#include "screening.h"
 #include "tercet/aligned_buffer.h"
 #include "tercet/config.h"
 
@@ -30,6 +31,7 @@ struct Workspace {
         gate_up(max_tokens * gate_up_stride),
         branch(max_tokens * out_stride),
         logits(std::min(max_tokens, Head::kMaxRows) * config.vocab_size),
+        screening(config.vocab_size, num_threads),
         wide_queries(max_tokens * config.q_size()),
         query_scales(max_tokens * config.num_heads),
         scores_stride(RoundUp(config.max_context, kBlockSize)),
@@ -44,18 +46,19 @@ struct Workspace {
 
   std::size_t bytes() const {
     return hidden.bytes() + normed.bytes() + qkv.bytes() + attended.bytes() + gate_up.bytes() +
-           branch.bytes() + logits.bytes() + wide_queries.bytes() + query_scales.bytes() +
-           scores.bytes() + score_sums.bytes() + activations.bytes() + chunk_of.bytes() +
-           position_of.bytes() + runs.bytes();
+           branch.bytes() + logits.bytes() + screening.bytes() + wide_queries.bytes() +
+           query_scales.bytes() + scores.bytes() + score_sums.bytes() + activations.bytes() +
+           chunk_of.bytes() + position_of.bytes() + runs.bytes();
   }
 
-  AlignedBuffer<float> hidden;               // [T][hidden_size], the residual stream
-  AlignedBuffer<float> normed;               // [T][max(hidden_size, q_size)]
-  AlignedBuffer<float> qkv;                  // [T][qkv.out_stride], rotated in place
-  AlignedBuffer<float> attended;             // [T][q_size]
-  AlignedBuffer<float> gate_up;              // [T][gate_up.out_stride]
-  AlignedBuffer<float> branch;               // [T][out_stride], what a branch adds to `hidden`
-  AlignedBuffer<float> logits;               // [min(T, Head::kMaxRows)][vocab_size]
+  AlignedBuffer<float> hidden;    // [T][hidden_size], the residual stream
+  AlignedBuffer<float> normed;    // [T][max(hidden_size, q_size)]
+  AlignedBuffer<float> qkv;       // [T][qkv.out_stride], rotated in place
+  AlignedBuffer<float> attended;  // [T][q_size]
+  AlignedBuffer<float> gate_up;   // [T][gate_up.out_stride]
+  AlignedBuffer<float> branch;    // [T][out_stride], what a branch adds to `hidden`
+  AlignedBuffer<float> logits;    // [min(T, Head::kMaxRows)][vocab_size]
+  Screening screening;
   AlignedBuffer<std::int16_t> wide_queries;  // [T][q_size], of int8 keys
   AlignedBuffer<float> query_scales;         // [T][num_heads], the same
   std::size_t scores_stride;                 // max_context in whole blocks

@@ -108,7 +108,7 @@ class ModelBuilder:
         """
 
     def set_head(self, table: _UInt16Array) -> None:
-        """`table`: bfloat16 bits [vocab, hidden]; an int8 head packs it, a bf16 head keeps it.
+        """`table`: bfloat16 bits [vocab, hidden]; packed for an int8 head, and kept.
 
         Tied models give the embedding's table here too.
         """
@@ -165,11 +165,18 @@ class Model:
     def num_threads(self) -> int: ...
     @property
     def weight_bytes(self) -> int:
-        """Bytes held in packed weights, head included, embedding table not."""
+        """Bytes held in packed weights, head included, embedding table not.
+
+        Of an int8 head half: the other half is packed when it is first needed, some rows by most
+        draws, all of them by the first that needs whole logits.
+        """
 
     @property
     def decode_bytes(self) -> int:
-        """Bytes of weights that are read to compute one token, head included."""
+        """Bytes of weights that are read to compute one token, head included.
+
+        Of an int8 head half: a draw that needs whole logits reads as much again.
+        """
 
     @property
     def workspace_bytes(self) -> int: ...
@@ -254,6 +261,13 @@ class Model:
             targets: the token to score; nothing is drawn and everything above is ignored. -1: draw.
             num_logprobs: how many of the likeliest tokens to name, at most `MAX_LOGPROBS`; -1: no
                 log-probabilities (but that of a target).
+        """
+
+    def head_stats(self) -> dict[str, int]:
+        """How often half of an int8 head decided a draw, since the model was built.
+
+        screened: tokens drawn from the high plane; finished: logits computed for them; full: rows
+        of logits computed for the other tokens; undecided: those of them that were screened first.
         """
 
     def logits(self) -> _Float32Array:

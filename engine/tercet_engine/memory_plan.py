@@ -102,7 +102,8 @@ def workspace_bytes(shape: ModelShape, config: EngineConfig, max_context: int) -
     values = (
         config.max_batch_tokens * widths
         + min(_LOGIT_ROWS, config.max_batch_tokens) * shape.vocab_size
-        + _LOGIT_ROWS * (shape.hidden_size + 64)
+        + _LOGIT_ROWS * (shape.hidden_size + shape.vocab_size + 8192)
+        + threads * 16384
         + max_context * (shape.head_dim + score_rows)
     )
     return 4 * values

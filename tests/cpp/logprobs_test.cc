@@ -1,5 +1,6 @@
 // Log-probabilities: of the logits as the model left them, whatever is drawn.
 #include <cmath>
+#include <numeric>
 #include <vector>
 
 #include "fixtures.h"
@@ -16,7 +17,9 @@ Samples Run(const Kernels& kernels, std::vector<float> logits, const std::vector
   const SamplingRows rows(options, std::move(masks));
   Samples samples(rows.batch());
   CheckSampling(rows.batch(), options.size(), vocab_size);
-  Sample(kernels, pool, logits.data(), vocab_size, rows.batch(), 0, options.size(), samples);
+  std::vector<std::size_t> all(options.size());
+  std::iota(all.begin(), all.end(), 0);
+  Sample(kernels, pool, logits.data(), vocab_size, rows.batch(), all, samples);
   return samples;
 }
 

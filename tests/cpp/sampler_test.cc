@@ -19,7 +19,8 @@ Samples Run(const Kernels& kernels, std::vector<float> logits, const Options& op
   const SamplingRows rows({options}, std::move(masks));
   Samples samples(rows.batch());
   CheckSampling(rows.batch(), 1, logits.size());
-  Sample(kernels, pool, logits.data(), logits.size(), rows.batch(), 0, 1, samples);
+  Sample(kernels, pool, logits.data(), logits.size(), rows.batch(), std::array<std::size_t, 1>{0},
+         samples);
   return samples;
 }
 

@@ -34,13 +34,9 @@ class AlignedBuffer {
       throw std::bad_alloc();
     }
     data_ = static_cast<T*>(memory);
-#ifdef MADV_HUGEPAGE
     if (pages == Pages::kHuge) {
-      madvise(memory, bytes(), MADV_HUGEPAGE);  // a wish; a kernel without huge pages says no
+      WishHugePages();
     }
-#else
-    static_cast<void>(pages);
-#endif
   }
   AlignedBuffer(AlignedBuffer&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)), count_(std::exchange(other.count_, 0)) {}
@@ -55,6 +51,15 @@ class AlignedBuffer {
     if (data_ != nullptr) {
       munmap(data_, bytes());
     }
+  }
+
+  // For memory that is touched from now on; a kernel without huge pages says no.
+  void WishHugePages() {
+#ifdef MADV_HUGEPAGE
+    if (data_ != nullptr) {
+      madvise(data_, bytes(), MADV_HUGEPAGE);
+    }
+#endif
   }
 
   T* data() { return data_; }

@@ -9,6 +9,7 @@
 
 #include "tercet/batch.h"
 #include "tercet/config.h"
+#include "tercet/head_stats.h"
 #include "tercet/kv_cache.h"
 #include "tercet/sampler.h"
 #include "tercet/thread_pool.h"
@@ -55,6 +56,7 @@ class Model {
   // The states of any tokens of the last Forward after the final norm, out[tokens][hidden_size].
   // Throws std::invalid_argument if a token is not of that batch.
   void Hidden(std::span<const std::int32_t> tokens, float* out);
+  HeadStats head_stats() const;
   std::size_t num_outputs() const { return num_outputs_; }
 
   // One linear as Forward computes it, for tests: out[n][rows] from x[n][cols]. `name` is q, k, v,
@@ -83,7 +85,7 @@ class Model {
   void FeedForward(const LayerWeights& layer);
   void KeepOutputs(const Batch& batch);
   template <typename Body>
-  void ForSlices(const Body& body);
+  void ForSlices(std::span<const std::size_t> rows, const Body& body);
 
   void NormToActivations(const float* x, std::size_t cols, const float* weight);
   void RotateAndStore(const LayerWeights& layer, const Batch& batch, KVCache& cache,

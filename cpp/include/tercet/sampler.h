@@ -61,7 +61,7 @@ struct Samples {
 // Throws std::invalid_argument unless Sample can take the batch for so many rows of logits.
 void CheckSampling(const SamplingBatch& batch, std::size_t num_rows, std::size_t vocab_size);
 
-// Rows [first, first + num_rows) of the batch, whose logits [num_rows][vocab_size] are overwritten.
+// Some rows of the batch, whose logits [rows.size()][vocab_size] are overwritten.
 //
 // To draw, logits are changed in this order: tokens that the mask does not allow get -infinity;
 // the repetition penalty p divides positive logits of seen tokens and multiplies the others; the
@@ -77,6 +77,6 @@ void CheckSampling(const SamplingBatch& batch, std::size_t num_rows, std::size_t
 // logit - (max + Log(sum of Exp(logit - max))), in floats. Of equal logits the lower id is the
 // likelier.
 void Sample(const Kernels& kernels, ThreadPool& pool, float* logits, std::size_t vocab_size,
-            const SamplingBatch& batch, std::size_t first, std::size_t num_rows, Samples& out);
+            const SamplingBatch& batch, std::span<const std::size_t> rows, Samples& out);
 
 }  // namespace tercet

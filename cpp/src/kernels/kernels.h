@@ -69,22 +69,14 @@ struct Int8Rows {
   size_t stride;  // RoundUp(cols, kColumnAlign)
 };
 
-// An int8 matrix [rows, cols] (the head) as a kernel set packed it.
-struct Int8Matrix {
-  const uint8_t* packed;
-  const float* row_scales;  // [RoundUp(rows, kTileRows)]
-  size_t rows;
-  size_t cols;
-};
-
-// Activations for an Int8Matrix, quantised per token to integers of magnitude <= HeadLimit(cols),
+// Activations for the head, quantised per token to integers of magnitude <= HeadLimit(cols),
 // in whatever form the kernel set likes within 2 bytes a value.
 struct WideRows {
   const uint8_t* values;  // [num_rows][stride]
   const float* scales;    // [num_rows]
   const int32_t* sums;    // [num_rows]
   size_t num_rows;
-  size_t stride;  // in bytes: 2 * RoundUp(cols, kColumnAlign)
+  size_t stride;  // in bytes: 2 * RoundUp(cols, kHeadAlign)
 };
 
 // The largest magnitude of a WideRows value: the sum of cols products with |weight| <= 127 then
@@ -93,6 +85,55 @@ constexpr int32_t HeadLimit(size_t cols) {
   const size_t limit = 2147483647u / (127u * (cols == 0 ? 1 : cols));
   return limit > 8191 ? 8191 : static_cast<int32_t>(limit);
 }
+
+// What makes a draw repeatable: the random number of a token depends on these and its id alone.
+struct DrawKey {
+  uint64_t seed;
+  uint32_t choice;
+  uint32_t position;
+};
+
+// ---- The head in two planes of nibbles ----
+//
+// A weight of the head is an int8 w, kept as w + 128 = 16 * high + low, each half in a plane of its
+// own: row after row of HeadRowBytes(cols) bytes, in which byte j of group g, 64 bytes, holds
+// column 128 g + j in its lower half and column 128 g + 64 + j in its upper one. The high plane
+// alone tells which rows may win; only these need the low one.
+
+inline constexpr size_t kHeadAlign = 128;
+
+constexpr size_t HeadRowBytes(size_t cols) { return RoundUp(cols, kHeadAlign) / 2; }
+
+// What packing finds out about a row; v(k) = 32 * high(k) - 241 is twice the middle of the weights
+// that share high(k).
+struct HeadRow {
+  float scale;       // weight(k) ≈ w(k) * scale
+  int64_t squares;   // sum of w(k) * w(k)
+  int64_t products;  // sum of w(k) * v(k)
+  int64_t middles;   // sum of v(k) * v(k)
+};
+
+struct HeadMatrix {
+  const uint8_t* high;  // planes, [rows][HeadRowBytes(cols)]
+  const uint8_t* low;
+  const float* row_scales;  // [rows]
+  size_t cols;
+};
+
+// Which of the tokens [begin, end) may win a draw, told from the high plane.
+struct Screen {
+  const int32_t* sums;   // of head_dots over the high plane
+  const float* scales;   // per token
+  const float* margins;  // per token
+  int32_t offset;        // added to 16 * sum, modulo 2^32
+  float lift;            // added to that as a float
+  float scale;           // times scales[n]
+  float reach;           // times margins[n]
+  float inverse_temperature;
+  const DrawKey* key;  // null: no noise
+  size_t begin;        // multiple of 64
+  size_t end;
+};
 
 // How keys and values are kept. A block of one KV head, in elements of its type:
 //   bf16, f32: keys [head_dim][kBlockSize], a column per token, and values [kBlockSize][head_dim];
@@ -133,13 +174,6 @@ struct AttentionTask {
   float* out;            // [num_queries] rows of [group][head_dim]
   size_t out_stride;     // from a position to the next
   KvType kv_type;
-};
-
-// What makes a draw repeatable: the random number of a token depends on these and its id alone.
-struct DrawKey {
-  uint64_t seed;
-  uint32_t choice;
-  uint32_t position;
 };
 
 // One way of keeping ternary weights, with the product over it. Packings differ in bytes and in
@@ -204,22 +238,31 @@ struct Kernels {
 
   // ---- The head: int8 weights × 13-bit activations ----
 
-  size_t (*int8_bytes)(size_t rows, size_t cols);
-
-  // Quantises and packs tile number `tile`: rows [tile * 32, min(rows, tile * 32 + 32)) of a
-  // bfloat16 table whose row r begins at table + r * table_stride (elements). Per row: a = max |w|;
-  // scale = a / 127 (1 if a is 0); q = clip(round_half_even(w * (127 / a)), -127, 127), 0 if a
-  // is 0. Writes row_scales, 1 for rows past the end.
-  void (*int8_pack)(const uint16_t* table, size_t table_stride, size_t rows, size_t cols,
-                    size_t tile, uint8_t* packed, float* row_scales);
+  // Quantises a bfloat16 row of a head and writes its halves; where `high` or `low` is null it does
+  // without. a = max |w|; scale = a / 127 (1 if a is 0); w = clip(round_half_even(x * (127 / a)),
+  // -127, 127), 0 if a is 0, and 0 from cols to RoundUp(cols, kHeadAlign); these are not summed.
+  void (*head_pack)(const uint16_t* row, size_t cols, uint8_t* high, uint8_t* low, HeadRow* facts);
 
   // One row of WideRows: a = max(max |x|, 1e-5f), L = float(HeadLimit(cols)), s = L / a,
   // q = clip(round_half_even(x * s), -L, L); scale = a / L; sum = sum of q.
-  void (*wide_quantize)(const float* x, size_t cols, uint8_t* values, float* scale, int32_t* sum);
+  void (*head_quantize)(const float* x, size_t cols, uint8_t* values, float* scale, int32_t* sum);
 
-  // out[m * out_stride + n] = float(sum over k of q(m, k) * w(n, k)) * (scales[m] * row_scales[n]).
-  void (*int8_gemm)(const Int8Matrix*, const WideRows*, size_t tile_begin, size_t tile_end,
+  // out[m * out_stride + n - row_begin] = sum over k of q(m, k) * nibble(n, k), modulo 2^32, for
+  // rows [row_begin, row_end) of one plane.
+  void (*head_dots)(const uint8_t* plane, size_t cols, const WideRows*, size_t row_begin,
+                    size_t row_end, int32_t* out, size_t out_stride);
+
+  // out[m * out_stride + n] = float(sum over k of q(m, k) * w(n, k)) * (scales[m] * row_scales[n])
+  // for rows [row_begin, row_end), from both planes.
+  void (*head_gemm)(const HeadMatrix*, const WideRows*, size_t row_begin, size_t row_end,
                     float* out, size_t out_stride);
+
+  // With a(n) = (float(16 * sums[n] + offset) + lift) * (scale * scales[n]), e(n) = reach *
+  // margins[n], G(n) = Gumbel(key, n) or no such term:  upper(n) = (a + e) * inverse_temperature +
+  // G and lower(n) = (a - e) * inverse_temperature + G. Writes every n whose upper is at least the
+  // largest lower, ascending, with its upper, to tokens and uppers[end - begin], and that largest
+  // lower to `bar`; returns how many they are.
+  size_t (*screen)(const Screen*, uint32_t* tokens, float* uppers, float* bar);
 
   // out[m * out_stride + n] = sum of x(m, k) * float(table(n, k)) in the fixed shape, for rows
   // [row_begin, row_end) of an unpacked bfloat16 table.

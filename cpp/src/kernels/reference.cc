@@ -1,7 +1,7 @@
 // The meaning of every kernel, in the order of the contract's formulas. Plain loops for the
 // baseline CPU: it is what the other sets are tested against, and what runs where none of them can.
 //
-// Ternary codes are kept four to a byte, row by row; int8 weights a byte each, row by row.
+// Ternary codes are kept four to a byte, row by row; the head as the contract says.
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -110,43 +110,13 @@ void TernaryGemm(const TernaryMatrix* w, const Int8Rows* x, size_t tile_begin, s
 
 // ---- The head ----
 
-size_t Int8Bytes(size_t rows, size_t cols) {
-  return RoundUp(rows, kTileRows) * RoundUp(cols, kColumnAlign);
-}
-
-void Int8Pack(const uint16_t* table, size_t table_stride, size_t rows, size_t cols, size_t tile,
-              uint8_t* packed, float* row_scales) {
-  const size_t row_bytes = RoundUp(cols, kColumnAlign);
-  memset(packed + tile * kTileRows * row_bytes, 0, kTileRows * row_bytes);
-  for (size_t n = tile * kTileRows; n < (tile + 1) * kTileRows; ++n) {
-    row_scales[n] = 1.0f;
-    if (n >= rows) {
-      continue;
-    }
-    const uint16_t* row = table + n * table_stride;
-    Lanes largest;
-    for (size_t k = 0; k < cols; ++k) {
-      largest.of[k % kLanes] = Max(largest.of[k % kLanes], fabsf(Widen(row[k])));
-    }
-    const float a = largest.Largest();
-    if (a == 0.0f) {
-      continue;
-    }
-    const float inverse = 127.0f / a;
-    for (size_t k = 0; k < cols; ++k) {
-      const float q = Clip(nearbyintf(Widen(row[k]) * inverse), -127.0f, 127.0f);
-      packed[n * row_bytes + k] = static_cast<uint8_t>(static_cast<int8_t>(q));
-    }
-    row_scales[n] = a / 127.0f;
-  }
-}
-
-void WideQuantize(const float* x, size_t cols, uint8_t* values, float* scale, int32_t* sum) {
+// Activations are int16, as many as there are columns.
+void HeadQuantize(const float* x, size_t cols, uint8_t* values, float* scale, int32_t* sum) {
   const auto limit = static_cast<float>(HeadLimit(cols));
   const float a = LargestMagnitude(x, cols);
   const float s = limit / a;
   auto* out = reinterpret_cast<int16_t*>(values);
-  memset(out, 0, RoundUp(cols, kColumnAlign) * sizeof *out);
+  memset(out, 0, RoundUp(cols, kHeadAlign) * sizeof *out);
   *sum = 0;
   for (size_t k = 0; k < cols; ++k) {
     out[k] = static_cast<int16_t>(Clip(nearbyintf(x[k] * s), -limit, limit));
@@ -155,21 +125,104 @@ void WideQuantize(const float* x, size_t cols, uint8_t* values, float* scale, in
   *scale = a / limit;
 }
 
-void Int8Gemm(const Int8Matrix* w, const WideRows* x, size_t tile_begin, size_t tile_end,
-              float* out, size_t out_stride) {
-  const size_t row_bytes = RoundUp(w->cols, kColumnAlign);
-  const size_t end = tile_end * kTileRows < w->rows ? tile_end * kTileRows : w->rows;
-  for (size_t n = tile_begin * kTileRows; n < end; ++n) {
-    const auto* row = reinterpret_cast<const int8_t*>(w->packed) + n * row_bytes;
+// Column k of a row of one plane.
+uint32_t NibbleOf(const uint8_t* row, size_t k) {
+  const size_t j = k % kHeadAlign;
+  const uint8_t byte = row[k / kHeadAlign * 64 + j % 64];
+  return j < 64 ? byte & 15u : byte >> 4;
+}
+
+void SetNibble(uint8_t* row, size_t k, uint32_t nibble) {
+  const size_t j = k % kHeadAlign;
+  uint8_t& byte = row[k / kHeadAlign * 64 + j % 64];
+  byte = static_cast<uint8_t>(j < 64 ? (byte & 0xf0u) | nibble : (byte & 0x0fu) | nibble << 4);
+}
+
+void HeadPack(const uint16_t* row, size_t cols, uint8_t* high, uint8_t* low, HeadRow* facts) {
+  Lanes largest;
+  for (size_t k = 0; k < cols; ++k) {
+    largest.of[k % kLanes] = Max(largest.of[k % kLanes], fabsf(Widen(row[k])));
+  }
+  const float a = largest.Largest();
+  const float inverse = a == 0.0f ? 0.0f : 127.0f / a;
+  *facts = {a == 0.0f ? 1.0f : a / 127.0f, 0, 0, 0};
+  for (size_t k = 0; k < RoundUp(cols, kHeadAlign); ++k) {
+    const float q = k < cols ? Clip(nearbyintf(Widen(row[k]) * inverse), -127.0f, 127.0f) : 0.0f;
+    const auto w = static_cast<int32_t>(q);
+    const auto code = static_cast<uint32_t>(w + 128);
+    const auto v = static_cast<int32_t>(32 * (code >> 4)) - 241;
+    if (k < cols) {
+      facts->squares += w * w;
+      facts->products += w * v;
+      facts->middles += v * v;
+    }
+    if (high != nullptr) {
+      SetNibble(high, k, code >> 4);
+    }
+    if (low != nullptr) {
+      SetNibble(low, k, code & 15u);
+    }
+  }
+}
+
+void HeadDots(const uint8_t* plane, size_t cols, const WideRows* x, size_t row_begin,
+              size_t row_end, int32_t* out, size_t out_stride) {
+  for (size_t n = row_begin; n < row_end; ++n) {
+    for (size_t m = 0; m < x->num_rows; ++m) {
+      const auto* values = reinterpret_cast<const int16_t*>(x->values + m * x->stride);
+      int64_t sum = 0;
+      for (size_t k = 0; k < cols; ++k) {
+        sum += values[k] * static_cast<int32_t>(NibbleOf(plane + n * HeadRowBytes(cols), k));
+      }
+      out[m * out_stride + n - row_begin] = static_cast<int32_t>(sum);
+    }
+  }
+}
+
+void HeadGemm(const HeadMatrix* w, const WideRows* x, size_t row_begin, size_t row_end, float* out,
+              size_t out_stride) {
+  for (size_t n = row_begin; n < row_end; ++n) {
+    const uint8_t* high = w->high + n * HeadRowBytes(w->cols);
+    const uint8_t* low = w->low + n * HeadRowBytes(w->cols);
     for (size_t m = 0; m < x->num_rows; ++m) {
       const auto* values = reinterpret_cast<const int16_t*>(x->values + m * x->stride);
       int32_t sum = 0;
       for (size_t k = 0; k < w->cols; ++k) {
-        sum += values[k] * row[k];
+        sum += values[k] * (static_cast<int32_t>(16 * NibbleOf(high, k) + NibbleOf(low, k)) - 128);
       }
       out[m * out_stride + n] = static_cast<float>(sum) * (x->scales[m] * w->row_scales[n]);
     }
   }
+}
+
+size_t ScreenTokens(const Screen* screen, uint32_t* tokens, float* uppers, float* bar) {
+  const Screen& s = *screen;
+  float highest = -INFINITY;
+  size_t count = 0;
+  for (int pass = 0; pass < 2; ++pass) {
+    for (size_t n = s.begin; n < s.end; ++n) {
+      const uint32_t centred =
+          16 * static_cast<uint32_t>(s.sums[n]) + static_cast<uint32_t>(s.offset);
+      const float a =
+          (static_cast<float>(static_cast<int32_t>(centred)) + s.lift) * (s.scale * s.scales[n]);
+      const float e = s.reach * s.margins[n];
+      const float noise = s.key == nullptr ? 0.0f : Gumbel(*s.key, n);
+      float upper = (a + e) * s.inverse_temperature;
+      float lower = (a - e) * s.inverse_temperature;
+      if (s.key != nullptr) {
+        upper = upper + noise;
+        lower = lower + noise;
+      }
+      if (pass == 0) {
+        highest = Max(lower, highest);
+      } else if (upper >= highest) {
+        tokens[count] = static_cast<uint32_t>(n);
+        uppers[count++] = upper;
+      }
+    }
+  }
+  *bar = highest;
+  return count;
 }
 
 void Bf16Gemm(const uint16_t* table, size_t table_stride, size_t cols, size_t row_begin,
@@ -468,10 +521,11 @@ const Kernels kReferenceKernels = {
     .required = 0,
     .packings = kPackings,
     .num_packings = sizeof kPackings / sizeof kPackings[0],
-    .int8_bytes = Int8Bytes,
-    .int8_pack = Int8Pack,
-    .wide_quantize = WideQuantize,
-    .int8_gemm = Int8Gemm,
+    .head_pack = HeadPack,
+    .head_quantize = HeadQuantize,
+    .head_dots = HeadDots,
+    .head_gemm = HeadGemm,
+    .screen = ScreenTokens,
     .bf16_gemm = Bf16Gemm,
     .rms_norm = RmsNorm,
     .quantize = Quantize,

@@ -114,29 +114,92 @@ std::vector<uint8_t> TernaryGemm(const Kernels& kernels, const TernaryPacking& p
   return BytesOf(out);
 }
 
-// Both quantisations of the head are seen through its product: their forms are each set's own.
-std::vector<uint8_t> Int8Gemm(const Kernels& kernels, size_t tokens) {
-  Numbers numbers;
-  const size_t num_tiles = RoundUp(kRows, kTileRows) / kTileRows;
-  const Aligned packed(kernels.int8_bytes(kRows, kCols));
-  std::vector<float> row_scales(num_tiles * kTileRows);
-  const std::vector<uint16_t> table = numbers.Bf16(kRows * kCols);
-  for (size_t tile = 0; tile < num_tiles; ++tile) {
-    kernels.int8_pack(table.data(), kCols, kRows, kCols, tile, packed.get(), row_scales.data());
+// A packed head with quantised tokens, seen through its products: the tokens' form is each set's
+// own.
+struct HeadCase {
+  static constexpr size_t kRowBytes = HeadRowBytes(kCols);
+  static constexpr size_t kStride = 2 * RoundUp(kCols, kHeadAlign);
+  Aligned high{kRows * kRowBytes};
+  Aligned low{kRows * kRowBytes};
+  Aligned values;
+  std::vector<float> row_scales = std::vector<float>(kRows);
+  std::vector<float> scales;
+  std::vector<int32_t> sums;
+  std::vector<HeadRow> facts = std::vector<HeadRow>(kRows);
+
+  HeadCase(const Kernels& kernels, size_t tokens)
+      : values(tokens * kStride), scales(tokens), sums(tokens) {
+    Numbers numbers;
+    const std::vector<uint16_t> table = numbers.Bf16(kRows * kCols);
+    for (size_t n = 0; n < kRows; ++n) {
+      kernels.head_pack(&table[n * kCols], kCols, high.get() + n * kRowBytes,
+                        low.get() + n * kRowBytes, &facts[n]);
+      row_scales[n] = facts[n].scale;
+    }
+    for (size_t m = 0; m < scales.size(); ++m) {
+      kernels.head_quantize(numbers.Floats(kCols).data(), kCols, values.get() + m * kStride,
+                            &scales[m], &sums[m]);
+    }
   }
-  const size_t stride = 2 * RoundUp(kCols, kColumnAlign);
-  const Aligned values(tokens * stride);
-  std::vector<float> scales(tokens);
-  std::vector<int32_t> sums(tokens);
-  for (size_t m = 0; m < tokens; ++m) {
-    kernels.wide_quantize(numbers.Floats(kCols).data(), kCols, values.get() + m * stride,
-                          &scales[m], &sums[m]);
+  WideRows wide() const {
+    return {values.get(), scales.data(), sums.data(), scales.size(), kStride};
   }
-  const Int8Matrix w{packed.get(), row_scales.data(), kRows, kCols};
-  const WideRows x{values.get(), scales.data(), sums.data(), tokens, stride};
+};
+
+std::vector<uint8_t> HeadPack(const Kernels& kernels) {
+  const HeadCase head(kernels, 1);
+  std::vector<int64_t> facts;
+  for (const HeadRow& row : head.facts) {
+    facts.insert(facts.end(), {row.squares, row.products, row.middles});
+  }
+  return BytesOf(facts);
+}
+
+std::vector<uint8_t> HeadGemm(const Kernels& kernels, size_t tokens) {
+  const HeadCase head(kernels, tokens);
+  const HeadMatrix w{head.high.get(), head.low.get(), head.row_scales.data(), kCols};
+  const WideRows x = head.wide();
   std::vector<float> out(tokens * kRows);
-  kernels.int8_gemm(&w, &x, 0, num_tiles, out.data(), kRows);
+  kernels.head_gemm(&w, &x, 0, kRows, out.data(), kRows);
   return BytesOf(out);
+}
+
+std::vector<uint8_t> HeadDots(const Kernels& kernels, size_t tokens) {
+  const HeadCase head(kernels, tokens);
+  const WideRows x = head.wide();
+  std::vector<int32_t> out(tokens * kRows);
+  kernels.head_dots(head.low.get(), kCols, &x, 0, kRows, out.data(), kRows);
+  return BytesOf(out);
+}
+
+std::vector<uint8_t> ScreenTokens(const Kernels& kernels) {
+  constexpr size_t kVocab = 300;
+  Numbers numbers;
+  const std::vector<float> x = numbers.Floats(kVocab);
+  std::vector<int32_t> sums(kVocab);
+  for (size_t n = 0; n < kVocab; ++n) {
+    sums[n] = static_cast<int32_t>(x[n] * 1e5f);
+  }
+  const std::vector<float> scales(kVocab, 1e-5f);
+  const std::vector<float> margins(kVocab, 0.75f);
+  const DrawKey key{.seed = 7, .choice = 1, .position = 2};
+  const Screen screen{.sums = sums.data(),
+                      .scales = scales.data(),
+                      .margins = margins.data(),
+                      .offset = 5,
+                      .lift = 0.5f,
+                      .scale = 0.1f,
+                      .reach = 1.5f,
+                      .inverse_temperature = 1.1f,
+                      .key = &key,
+                      .begin = 0,
+                      .end = kVocab};
+  std::vector<uint32_t> tokens(kVocab);
+  std::vector<float> uppers(kVocab);
+  float bar = 0;
+  tokens.resize(kernels.screen(&screen, tokens.data(), uppers.data(), &bar));
+  tokens.push_back(static_cast<uint32_t>(tokens.size()));
+  return BytesOf(tokens);
 }
 
 std::vector<uint8_t> Bf16Gemm(const Kernels& kernels) {
@@ -306,6 +369,8 @@ struct Check {
 
 constexpr Check kChecks[] = {
     {"quantize", Quantize},
+    {"head_pack", HeadPack},
+    {"screen", ScreenTokens},
     {"bf16_gemm", Bf16Gemm},
     {"rms_norm", RmsNorm},
     {"relu2_mul", Relu2Mul},
@@ -336,8 +401,11 @@ std::optional<std::string> SelfTest(const Kernels& kernels) {
     }
   }
   for (const size_t tokens : kBatches) {
-    if (Int8Gemm(kernels, tokens) != Int8Gemm(reference, tokens)) {
-      return Difference(kernels, "int8_gemm");
+    if (HeadGemm(kernels, tokens) != HeadGemm(reference, tokens)) {
+      return Difference(kernels, "head_gemm");
+    }
+    if (HeadDots(kernels, tokens) != HeadDots(reference, tokens)) {
+      return Difference(kernels, "head_dots");
     }
     const std::vector<uint8_t> product = TernaryGemm(reference, reference.packings[0], tokens);
     for (const TernaryPacking& packing : std::span(kernels.packings, kernels.num_packings)) {

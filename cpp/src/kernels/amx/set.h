@@ -1,11 +1,10 @@
-// A kernel set for AMX: AVX-512's, but for the products of more than a few tokens. The including
-// file supplies the tiles first.
+// A kernel set for AMX: AVX-512's, but for the ternary products of more than a few tokens. The
+// including file supplies the tiles first.
 #pragma once
 
 #include "kernels/avx512/set.h"
 // The set below comes first: what is here is written over it.
 #include "kernels/amx/five_in_eight.h"
-#include "kernels/amx/int8.h"
 #include "kernels/amx/two_bit.h"
 
 namespace tercet {
@@ -16,9 +15,7 @@ constexpr TernaryPacking kTilesPackings[] = {kTwoBitTilesPacking, kFiveInEightTi
 constexpr uint32_t kBesideTiles = kAvx512VnniFeatures | kAvx512Vbmi;
 
 constexpr Kernels AmxSet(const char* name, uint32_t required) {
-  Kernels kernels = Avx512Set(name, required, kTilesPackings);
-  kernels.int8_gemm = Int8TilesGemm;
-  return kernels;
+  return Avx512Set(name, required, kTilesPackings);
 }
 
 }  // namespace

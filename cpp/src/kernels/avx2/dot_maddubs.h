@@ -25,9 +25,5 @@ inline void MultiplyAdd(__m256i& sum, __m256i codes, __m256i four) {
 
 inline __m256i Wide(__m256i sum) { return _mm256_madd_epi16(sum, _mm256_set1_epi16(1)); }
 
-inline void MultiplyAddPairs(__m256i& sum, __m256i a, __m256i b) {
-  __asm__("vpaddd %1, %0, %0" : "+x"(sum) : "x"(_mm256_madd_epi16(a, b)));
-}
-
 }  // namespace
 }  // namespace tercet

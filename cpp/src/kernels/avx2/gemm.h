@@ -4,13 +4,12 @@
 // activations of those columns are broadcast: no sum crosses lanes. A tile of 32 rows is four
 // groups of 8, one vector each.
 //
-// The products are written over four names that the set supplies (dot_maddubs.h, dot_vnni.h):
+// The products are written over the names that the set supplies (dot_maddubs.h, dot_vnni.h):
 //
 //   MultiplyAdd(sum, codes, four)  adds products of codes 0 to 2 and signed bytes to `sum`, in
 //                                  whatever lanes it likes
 //   kMaxAdditions                  how often one sum may be added to, from zero
 //   Wide(sum)                      such a sum as 32-bit lanes, a row's four columns joined
-//   MultiplyAddPairs(sum, a, b)    adds to 32-bit lanes the products of two pairs of 16 bits
 //   kMaxTokens                     tokens whose sums for two groups stay in registers, at most 6
 #pragma once
 

@@ -4,9 +4,11 @@
 #include "kernels/kernels.h"
 #include "kernels/lanes_avx2.h"
 // The lanes come first: the algorithms are written over them.
-#include "kernels/avx2/int8.h"
+#include "kernels/avx2/head.h"
 #include "kernels/avx2/panel.h"
 #include "kernels/generic/attention.h"
+#include "kernels/generic/head.h"
+#include "kernels/generic/head_products.h"
 #include "kernels/generic/logits.h"
 #include "kernels/generic/rows.h"
 
@@ -23,10 +25,11 @@ constexpr Kernels Avx2Set(const char* name, uint32_t required,
       .required = required,
       .packings = packings,
       .num_packings = kNumPackings,
-      .int8_bytes = Int8Bytes,
-      .int8_pack = Int8Pack<2, 0>,
-      .wide_quantize = WideQuantize,
-      .int8_gemm = Int8Gemm,
+      .head_pack = HeadPack,
+      .head_quantize = HeadQuantize,
+      .head_dots = HeadDots,
+      .head_gemm = HeadGemm,
+      .screen = ScreenTokens,
       .bf16_gemm = Bf16Gemm,
       .rms_norm = RmsNorm,
       .quantize = Quantize,

@@ -1,8 +1,10 @@
 // A kernel set for AVX-512: what all of them have, but for the ternary packings.
 #pragma once
 
-#include "kernels/avx512/int8.h"
+#include "kernels/avx512/head.h"
 #include "kernels/generic/attention.h"
+#include "kernels/generic/head.h"
+#include "kernels/generic/head_products.h"
 #include "kernels/generic/logits.h"
 #include "kernels/generic/rows.h"
 
@@ -19,10 +21,11 @@ constexpr Kernels Avx512Set(const char* name, uint32_t required,
       .required = required,
       .packings = packings,
       .num_packings = kNumPackings,
-      .int8_bytes = Int8Bytes,
-      .int8_pack = Int8Pack<4, 128>,
-      .wide_quantize = WideQuantize,
-      .int8_gemm = Int8Gemm,
+      .head_pack = HeadPack,
+      .head_quantize = HeadQuantize,
+      .head_dots = HeadDots,
+      .head_gemm = HeadGemm,
+      .screen = ScreenTokens,
       .bf16_gemm = Bf16Gemm,
       .rms_norm = RmsNorm,
       .quantize = Quantize,

@@ -31,46 +31,5 @@ inline void TernaryPack(const uint8_t* codes, size_t, size_t cols, size_t tile, 
   }
 }
 
-inline size_t Int8Bytes(size_t rows, size_t cols) {
-  return RoundUp(rows, kTileRows) * RoundUp(cols, kColumnAlign);
-}
-
-// A tile of the head is [k / kColumns][row][kColumns] bytes, each a weight XOR kFlip.
-template <size_t kColumns, uint8_t kFlip>
-inline void Int8Pack(const uint16_t* table, size_t table_stride, size_t rows, size_t cols,
-                     size_t tile, uint8_t* packed, float* row_scales) {
-  const size_t padded = RoundUp(cols, kColumnAlign);
-  uint8_t* out = packed + tile * kTileRows * padded;
-  memset(out, kFlip, kTileRows * padded);
-  for (size_t row = 0; row < kTileRows; ++row) {
-    const size_t n = tile * kTileRows + row;
-    row_scales[n] = 1.0f;
-    if (n >= rows) {
-      continue;
-    }
-    const uint16_t* from = table + n * table_stride;
-    Floats largest = Broadcast(0.0f);
-    ForLanes(cols, [&](size_t k, auto part) {
-      largest = Merge(Max(largest, Abs(LoadBf16(from + k, part))), largest, part);
-    });
-    const float a = MaxOf(largest);
-    if (a == 0.0f) {
-      continue;
-    }
-    const Floats inverse = Broadcast(127.0f / a);
-    ForLanes(cols, [&](size_t k, auto part) {
-      const Floats scaled = Mul(LoadBf16(from + k, part), inverse);
-      Words q = ToWords(Clip(RoundHalfEven(scaled), Broadcast(-127.0f), Broadcast(127.0f)));
-      q = Xor(Merge(q, BroadcastWord(0), part), BroadcastWord(kFlip));
-      int8_t bytes[16];
-      StoreBytes(q, bytes);
-      for (size_t i = 0; i < 16; i += kColumns) {
-        memcpy(out + (k + i) * kTileRows + row * kColumns, bytes + i, kColumns);
-      }
-    });
-    row_scales[n] = a / 127.0f;
-  }
-}
-
 }  // namespace
 }  // namespace tercet

@@ -52,28 +52,38 @@ void Model::Forward(const Batch& batch, KVCache& cache) {
 // hidden += o(sub_norm(attention(q, k, v))), all three from norm(hidden).
 void Model::Attention(const LayerWeights& layer, const Batch& batch, KVCache& cache,
                       std::size_t index) {
-  NormToActivations(ws_->hidden.data(), config_.hidden_size, layer.attention_norm.data());
+  NormToActivations(ws_->hidden.data(), num_tokens_, config_.hidden_size,
+                    layer.attention_norm.data());
   layer.qkv.Multiply(*pool_, ws_->activations, num_tokens_, ws_->qkv.data());
   RotateAndStore(layer, batch, cache, index);
   Attend(layer, batch, cache, index);
-  NormToActivations(ws_->attended.data(), config_.q_size(), layer.attention_sub_norm.data());
+  NormToActivations(ws_->attended.data(), num_tokens_, config_.q_size(),
+                    layer.attention_sub_norm.data());
   layer.o.Multiply(*pool_, ws_->activations, num_tokens_, ws_->branch.data());
   AddBranch();
 }
 
 // hidden += down(sub_norm(relu(gate)² * up)), gate and up from norm(hidden).
 void Model::FeedForward(const LayerWeights& layer) {
-  NormToActivations(ws_->hidden.data(), config_.hidden_size, layer.feed_forward_norm.data());
-  layer.gate_up.Multiply(*pool_, ws_->activations, num_tokens_, ws_->gate_up.data());
+  for (std::size_t begin = 0; begin < num_tokens_; begin += kSliceTokens) {
+    FeedForward(layer, begin, std::min(kSliceTokens, num_tokens_ - begin));
+  }
+  AddBranch();
+}
+
+void Model::FeedForward(const LayerWeights& layer, std::size_t begin, std::size_t num_tokens) {
+  NormToActivations(&ws_->hidden[begin * config_.hidden_size], num_tokens, config_.hidden_size,
+                    layer.feed_forward_norm.data());
+  layer.gate_up.Multiply(*pool_, ws_->activations, num_tokens, ws_->gate_up.data());
   const std::size_t size = config_.intermediate_size;
-  pool_->ForEach(num_tokens_, size, [&](std::size_t token, std::size_t) {
+  pool_->ForEach(num_tokens, size, [&](std::size_t token, std::size_t) {
     float* gate = &ws_->gate_up[token * layer.gate_up.out_stride()];
     kernels_.relu2_mul(gate, gate + layer.gate_up.part_offset(1), size);
     kernels_.rms_norm(gate, layer.feed_forward_sub_norm.data(), size, config_.rms_norm_eps, gate);
     ws_->activations.Quantize(kernels_, token, gate, size);
   });
-  layer.down.Multiply(*pool_, ws_->activations, num_tokens_, ws_->branch.data());
-  AddBranch();
+  layer.down.Multiply(*pool_, ws_->activations, num_tokens,
+                      &ws_->branch[begin * layer.down.out_stride()]);
 }
 
 void Model::Embed(const Batch& batch) {
@@ -83,8 +93,9 @@ void Model::Embed(const Batch& batch) {
   }
 }
 
-void Model::NormToActivations(const float* x, std::size_t cols, const float* weight) {
-  pool_->ForEach(num_tokens_, cols, [&](std::size_t token, std::size_t) {
+void Model::NormToActivations(const float* x, std::size_t num_tokens, std::size_t cols,
+                              const float* weight) {
+  pool_->ForEach(num_tokens, cols, [&](std::size_t token, std::size_t) {
     float* normed = &ws_->normed[token * cols];
     kernels_.rms_norm(x + token * cols, weight, cols, config_.rms_norm_eps, normed);
     ws_->activations.Quantize(kernels_, token, normed, cols);

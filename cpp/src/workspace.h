@@ -20,6 +20,10 @@ struct Run {
   std::size_t count;  // at most kMaxQueries
 };
 
+// The feed-forward network takes so many tokens at a time: its rows are wide, and more tokens would
+// not be computed any faster.
+inline constexpr std::size_t kSliceTokens = 128;
+
 // T is the most tokens of one batch, W the threads.
 struct Workspace {
   Workspace(const ModelConfig& config, std::size_t max_tokens, std::size_t num_threads,
@@ -28,7 +32,7 @@ struct Workspace {
         normed(max_tokens * std::max(config.hidden_size, config.q_size())),
         qkv(max_tokens * qkv_stride),
         attended(max_tokens * config.q_size()),
-        gate_up(max_tokens * gate_up_stride),
+        gate_up(std::min(max_tokens, kSliceTokens) * gate_up_stride),
         branch(max_tokens * out_stride),
         logits(std::min(max_tokens, Head::kMaxRows) * config.vocab_size),
         screening(config.vocab_size, num_threads),
@@ -55,7 +59,7 @@ struct Workspace {
   AlignedBuffer<float> normed;    // [T][max(hidden_size, q_size)]
   AlignedBuffer<float> qkv;       // [T][qkv.out_stride], rotated in place
   AlignedBuffer<float> attended;  // [T][q_size]
-  AlignedBuffer<float> gate_up;   // [T][gate_up.out_stride]
+  AlignedBuffer<float> gate_up;   // [min(T, kSliceTokens)][gate_up.out_stride]
   AlignedBuffer<float> branch;    // [T][out_stride], what a branch adds to `hidden`
   AlignedBuffer<float> logits;    // [min(T, Head::kMaxRows)][vocab_size]
   Screening screening;

@@ -10,12 +10,15 @@ Asking takes some ten microseconds and happens on the engine's thread.
 import threading
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from llguidance import LLMatcher
 
 from tercet_engine.errors import GrammarFailed
+
+if TYPE_CHECKING:
+    from llguidance import LLMatcher
 
 Mask = npt.NDArray[np.uint32]
 
@@ -50,7 +53,7 @@ class GrammarSpec:
 class Constraint:
     """A grammar's state after the tokens of one completion. Used by the engine's thread only."""
 
-    def __init__(self, matcher: LLMatcher, vocab_size: int) -> None:
+    def __init__(self, matcher: "LLMatcher", vocab_size: int) -> None:
         self._matcher = matcher
         self._num_words = -(-vocab_size // 32)
 
@@ -84,7 +87,7 @@ class Constraint:
 class Grammar:
     """A compiled grammar, of which each completion starts a constraint of its own."""
 
-    def __init__(self, matcher: LLMatcher, vocab_size: int) -> None:
+    def __init__(self, matcher: "LLMatcher", vocab_size: int) -> None:
         self._matcher = matcher
         self._vocab_size = vocab_size
         self._lock = threading.Lock()

@@ -11,24 +11,18 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
-from llguidance import LLMatcher, LLParserLimits, LLTokenizer, grammar_from
-
 from tercet_engine.errors import InvalidGrammar
-from tercet_engine.grammar import Grammar, GrammarKind, GrammarSpec
+from tercet_engine.grammar import Grammar, GrammarSpec
 from tercet_engine.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from llguidance._lib import JsonCompileOptions
+    from tercet_engine.grammar_backend import GrammarBackend
 
 MAX_GRAMMAR_BYTES: Final = 256 * 1024
 """Of a schema's or grammar's text."""
 MAX_CACHED_GRAMMARS: Final = 128
 MAX_COMPILE_SECONDS: Final = 10.0
 """Waiting for earlier ones included."""
-
-_JSON_WHITESPACE: Final = r"( |\n {0,16})?"
-"""Between the parts of a JSON value: enough to be pretty, too little for a weak model to get lost
-in, as it does where any amount is allowed."""
 
 
 class GrammarCompiler:
@@ -44,7 +38,7 @@ class GrammarCompiler:
         self._text_of_tokenizer = tokenizer.to_json
         self._vocab_size = vocab_size
         self._end_tokens = sorted(end_tokens)
-        self._tokens: LLTokenizer | None = None
+        self._backend: GrammarBackend | None = None
         self._cache: OrderedDict[bytes, Grammar] = OrderedDict()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="tercet-grammar")
 
@@ -86,50 +80,22 @@ class GrammarCompiler:
         self._worker.shutdown(wait=False, cancel_futures=True)
 
     def _compile(self, spec: GrammarSpec) -> Grammar:
+        # Some 12 MB, which most servers never need.
+        from tercet_engine.grammar_backend import GrammarBackend  # noqa: PLC0415
+
+        if self._backend is None:  # a second or so for a large vocabulary, hence not at load
+            self._backend = GrammarBackend(
+                self._text_of_tokenizer(), self._vocab_size, self._end_tokens
+            )
         try:
-            grammar = _grammar_of(spec)
+            matcher = self._backend.matcher(spec)
         except ValueError as error:
             raise InvalidGrammar(spec.param, f"cannot be read: {_first_line(error)}") from None
-        matcher = LLMatcher(self._tokenizer(), grammar, log_level=0, limits=_limits())
         if matcher.is_error():
             raise InvalidGrammar(
                 spec.param, f"cannot be enforced: {_first_line(matcher.get_error())}"
             )
         return Grammar(matcher, self._vocab_size)
-
-    def _tokenizer(self) -> LLTokenizer:
-        if self._tokens is None:  # a second or so for a large vocabulary, hence not at load
-            self._tokens = LLTokenizer(
-                self._text_of_tokenizer(), n_vocab=self._vocab_size, eos_token=self._end_tokens
-            )
-        return self._tokens
-
-
-def _grammar_of(spec: GrammarSpec) -> str:
-    match spec.kind:
-        case GrammarKind.JSON_SCHEMA:
-            spaces: JsonCompileOptions = {"whitespace_pattern": _JSON_WHITESPACE}
-            return LLMatcher.grammar_from_json_schema(spec.text, defaults=spaces)
-        case GrammarKind.REGEX:
-            return grammar_from("regex", spec.text)
-        case GrammarKind.CHOICE:
-            return grammar_from("choice", spec.text)
-        case GrammarKind.LARK:
-            return grammar_from("lark", spec.text)
-        case GrammarKind.GBNF:
-            return grammar_from("gbnf", spec.text)
-
-
-def _limits() -> LLParserLimits:
-    return LLParserLimits(
-        max_items_in_row=2000,
-        initial_lexer_fuel=1_000_000,  # about 20 ms
-        step_lexer_fuel=200_000,  # about 14 ms
-        step_max_items=50_000,  # about 3 ms
-        max_lexer_states=50_000,  # about 100 MB
-        max_grammar_size=500_000,
-        verbose_errors=False,
-    )
 
 
 def _first_line(error: object) -> str:

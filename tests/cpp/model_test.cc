@@ -34,7 +34,7 @@ struct SmallModel {
 
   SmallModel(const Kernels& kernels, std::size_t num_threads, const char* head = "int8") {
     Random random(2);
-    ModelBuilder builder(kConfig, {.max_tokens = 64, .max_chunks = 4}, kernels, head, num_threads);
+    ModelBuilder builder(kConfig, {.max_tokens = 256, .max_chunks = 4}, kernels, head, num_threads);
     const auto linear = [&](int layer, const char* name, std::size_t rows, std::size_t cols) {
       std::vector<std::uint8_t> codes(rows / 4 * cols);
       for (std::uint8_t& code : codes) {
@@ -287,6 +287,37 @@ KERNEL_TEST(sampling_in_slices_gives_each_output_what_it_has_alone) {
   }
 }
 
+// The feed-forward network takes them in slices.
+KERNEL_TEST(two_hundred_tokens_at_once_have_the_logits_they_have_alone) {
+  const SmallModel small(kernels, 2);
+  Model& model = *small.model;
+  KVCache cache(kConfig, KvKind::kBf16, 14, false);
+  const Ints first = Prompt(110, 1);
+  const Ints second = Prompt(100, 2);
+  Ints both = first;
+  both.insert(both.end(), second.begin(), second.end());
+  const Arrays together{.tokens = both,
+                        .starts = {0, 110, 210},
+                        .positions = {0, 0},
+                        .tables = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13},
+                        .max_blocks = 7,
+                        .outputs = {127, 128, 209}};
+  model.Forward(together.batch(), cache);
+  std::vector<float> wanted(3 * 131);
+  model.Logits(wanted.data());
+
+  const Arrays alone{.tokens = second,
+                     .starts = {0, 100},
+                     .positions = {0},
+                     .tables = {13, 0, 12, 1, 11, 2, 10},
+                     .max_blocks = 7,
+                     .outputs = {17, 18, 99}};
+  model.Forward(alone.batch(), cache);
+  std::vector<float> logits(3 * 131);
+  model.Logits(logits.data());
+  ExpectSameBits(logits, wanted, "in company");
+}
+
 TEST(WrongBatchesAreRefused) {
   const SmallModel small(SelectKernels("reference"), 1);
   const Arrays good{.tokens = {1, 2},
@@ -319,8 +350,8 @@ TEST(WrongBatchesAreRefused) {
   EXPECT(refused([](Arrays& a) { a.outputs = {2}; }));
   EXPECT(refused([](Arrays& a) { a.outputs = {0, 0}; }));
   EXPECT(refused([](Arrays& a) {
-    a.tokens.resize(65);
-    a.starts = {0, 65};
+    a.tokens.resize(257);
+    a.starts = {0, 257};
   }));
 }
 

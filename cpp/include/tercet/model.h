@@ -83,11 +83,13 @@ class Model {
   void Embed(const Batch& batch);
   void Attention(const LayerWeights& layer, const Batch& batch, KVCache& cache, std::size_t index);
   void FeedForward(const LayerWeights& layer);
+  void FeedForward(const LayerWeights& layer, std::size_t begin, std::size_t num_tokens);
   void KeepOutputs(const Batch& batch);
   template <typename Body>
   void ForSlices(std::span<const std::size_t> rows, const Body& body);
 
-  void NormToActivations(const float* x, std::size_t cols, const float* weight);
+  void NormToActivations(const float* x, std::size_t num_tokens, std::size_t cols,
+                         const float* weight);
   void RotateAndStore(const LayerWeights& layer, const Batch& batch, KVCache& cache,
                       std::size_t index);
   void Attend(const LayerWeights& layer, const Batch& batch, KVCache& cache, std::size_t index);

@@ -92,9 +92,8 @@ class GrammarCompiler:
             raise InvalidGrammar(spec.param, f"cannot be read: {_first_line(error)}") from None
         matcher = LLMatcher(self._tokenizer(), grammar, log_level=0, limits=_limits())
         if matcher.is_error():
-            raise InvalidGrammar(
-                spec.param, f"cannot be enforced: {_first_line(matcher.get_error())}"
-            )
+            reason = _first_line(matcher.get_error())
+            raise InvalidGrammar(spec.param, f"cannot be enforced: {reason}")
         return Grammar(matcher, self._vocab_size)
 
     def _tokenizer(self) -> LLTokenizer:
@@ -108,8 +107,15 @@ class GrammarCompiler:
 def _grammar_of(spec: GrammarSpec) -> str:
     match spec.kind:
         case GrammarKind.JSON_SCHEMA:
-            spaces: JsonCompileOptions = {"whitespace_pattern": _JSON_WHITESPACE}
-            return LLMatcher.grammar_from_json_schema(spec.text, defaults=spaces)
+            # A schema can hold options too, such as to pass over what cannot be enforced.
+            options: JsonCompileOptions = {
+                "whitespace_pattern": _JSON_WHITESPACE,
+                "item_separator": ",",
+                "key_separator": ":",
+                "lenient": False,
+                "coerce_one_of": False,
+            }
+            return LLMatcher.grammar_from_json_schema(spec.text, overrides=options)
         case GrammarKind.REGEX:
             return grammar_from("regex", spec.text)
         case GrammarKind.CHOICE:

@@ -67,6 +67,7 @@ class ChatService:
                 request.token_limit,
                 record,
                 logprobs=request.num_logprobs,
+                prompt_logprobs=request.prompt_logprobs,
                 grammar=await self.admission.grammar(request),
             )
         except RequestError as error:
@@ -152,9 +153,9 @@ class ChatCompletionInProgress:
         fields: dict[str, Any] = {}
         if self._request.return_token_ids:
             fields["prompt_token_ids"] = list(self._answers.prompt_tokens)
-        if self._request.prompt_logprobs is not None:
+        if (num_top := self._request.prompt_logprobs) is not None:
             scores = self._answers.prompt_logprobs()
-            fields["prompt_logprobs"] = self._answers.writer.prompt(scores)
+            fields["prompt_logprobs"] = self._answers.writer.prompt(scores, num_top)
         return fields
 
     def _chunk(
@@ -167,7 +168,7 @@ class ChatCompletionInProgress:
             finish_reason=finish_reason,
             **self._token_ids(event.token_ids),
         )
-        usage: dict[str, None] = {"usage": None} if self._include_usage else {}
+        usage = self._request.usage_of_a_chunk(self._answers.usage)
         return ChatCompletionChunk(
             **self._head, object="chat.completion.chunk", choices=[choice], **usage
         )

@@ -16,7 +16,7 @@ from tercet_server.protocol.structured import (
     STRUCTURE_FIELDS,
     Choices,
     ResponseFormat,
-    Schema,
+    SchemaOrText,
     Structure,
     StructuredOutputs,
     Text,
@@ -127,8 +127,8 @@ class GenerationRequest(RequestModel):
     return_token_ids: bool | None = None
     response_format: ResponseFormat | None = None
     structured_outputs: StructuredOutputs | None = None
-    json_schema: Schema | Text | None = None
-    guided_json: Schema | Text | None = None
+    json_schema: SchemaOrText | None = None
+    guided_json: SchemaOrText | None = None
     guided_regex: Text | None = None
     guided_choice: Choices | None = None
     guided_grammar: Text | None = None

@@ -29,6 +29,22 @@ STRUCTURE_FIELDS: Final = (
 
 Schema = dict[str, Any]
 Text = Annotated[str, Field(max_length=MAX_SCHEMA_BYTES)]
+
+
+def _tag_of_json(value: object) -> str | None:
+    if isinstance(value, str):
+        return "<text>"
+    return "<object>" if isinstance(value, dict) else None
+
+
+SchemaOrText = Annotated[
+    Annotated[Schema, Tag("<object>")] | Annotated[Text, Tag("<text>")],
+    Discriminator(
+        _tag_of_json,
+        custom_error_type="schema_type",
+        custom_error_message="must be a JSON schema: an object, or its text",
+    ),
+]
 Choices = Annotated[
     tuple[Annotated[str, Field(min_length=1, max_length=4096)], ...],
     Field(min_length=1, max_length=MAX_CHOICES, fail_fast=True),
@@ -84,7 +100,7 @@ ResponseFormat = Annotated[
 class StructuredOutputs(RequestModel):
     """vLLM's spelling."""
 
-    json_: Annotated[Schema | Text | None, Field(alias="json")] = None
+    json_: Annotated[SchemaOrText | None, Field(alias="json")] = None
     regex: Text | None = None
     choice: Choices | None = None
     grammar: Text | None = None

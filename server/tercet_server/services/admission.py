@@ -137,13 +137,14 @@ class Admission:
         )
         num_choices = num_choices or request.n or 1
         record.seed, record.stream = params.seed, bool(request.stream)
+        is_free = request.structure is None  # else a space at the beginning may be part of it
         streams = self.engine.submit(
             [
                 CompletionRequest(
                     prompt.tokens,
                     own_params,
                     choice,
-                    prompt.strip_leading_space,
+                    prompt.strip_leading_space and is_free,
                     grammar=grammar,
                     priority=request.priority or 0,
                     cache_salt=request.cache_salt or "",

@@ -15,6 +15,7 @@ from llguidance import LLMatcher, LLParserLimits, LLTokenizer, grammar_from
 
 from tercet_engine.errors import InvalidGrammar
 from tercet_engine.grammar import Grammar, GrammarKind, GrammarSpec
+from tercet_engine.schema_formats import with_implications
 from tercet_engine.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ class GrammarCompiler:
 def _grammar_of(spec: GrammarSpec) -> str:
     match spec.kind:
         case GrammarKind.JSON_SCHEMA:
+            text = with_implications(spec.text)
             # A schema can hold options too, such as to pass over what cannot be enforced.
             options: JsonCompileOptions = {
                 "whitespace_pattern": _JSON_WHITESPACE,
@@ -115,7 +117,7 @@ def _grammar_of(spec: GrammarSpec) -> str:
                 "lenient": False,
                 "coerce_one_of": False,
             }
-            return LLMatcher.grammar_from_json_schema(spec.text, overrides=options)
+            return LLMatcher.grammar_from_json_schema(text, overrides=options)
         case GrammarKind.REGEX:
             return grammar_from("regex", spec.text)
         case GrammarKind.CHOICE:

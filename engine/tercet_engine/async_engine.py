@@ -234,6 +234,7 @@ class AsyncEngine:
         detokenizer = Detokenizer(
             self.tokenizer,
             stop=seq.params.stop,
+            include_stop=seq.params.include_stop,
             min_tokens=seq.params.min_tokens,
             strip_leading_space=request.strip_leading_space,
         )

@@ -111,8 +111,8 @@ class CompletionStream:
         self._tokens.append(token)
         if logprobs:
             self._logprobs.append(logprobs)
-        if finish_reason is not FinishReason.STOP:  # the end token itself is not text
-            self._text.append(self._detokenizer.push(token))
+        is_end = finish_reason is FinishReason.STOP
+        self._text.append(self._detokenizer.end(token) if is_end else self._detokenizer.push(token))
         if finish_reason:
             self._text.append(self._detokenizer.finish())
         self._finish_reason = FinishReason.STOP if self._detokenizer.is_stopped else finish_reason

@@ -25,8 +25,9 @@ class StopStrings:
     a rule about the text alone, whatever the pieces in which it arrives.
     """
 
-    def __init__(self, stops: Sequence[str]) -> None:
+    def __init__(self, stops: Sequence[str], *, include: bool = False) -> None:
         self._stops = stops
+        self._include = include
         self._held = ""
         self.matched: str | None = None
         """The stop string that has ended the text."""
@@ -42,7 +43,8 @@ class StopStrings:
         self._held += text
         if may_end and (match := self._find(num_held)) is not None:
             start, self.matched = match
-            safe, self._held = self._held[:start], ""
+            end = start + len(self.matched) if self._include else start
+            safe, self._held = self._held[:end], ""
             return safe, True
         num_safe = len(self._held) - self._num_undecided()
         safe, self._held = self._held[:num_safe], self._held[num_safe:]
@@ -77,7 +79,8 @@ class Detokenizer:
 
     Args:
         tokens: knows the bytes of each token.
-        stop: strings that end the text and are not part of it.
+        stop: strings that end the text.
+        include_stop: the one that ends it is part of it, and so is a token that does.
         min_tokens: stop strings completed before this many tokens do not count.
         strip_leading_space: drop one space if the text begins with it.
     """
@@ -87,12 +90,14 @@ class Detokenizer:
         tokens: TokenBytes,
         *,
         stop: Sequence[str] = (),
+        include_stop: bool = False,
         min_tokens: int = 0,
         strip_leading_space: bool = False,
     ) -> None:
         self._tokens = tokens
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
-        self._stops = StopStrings(stop)
+        self._stops = StopStrings(stop, include=include_stop)
+        self._include_stop = include_stop
         self._min_tokens = min_tokens
         self._strip_space = strip_leading_space
         self._num_tokens = 0
@@ -109,6 +114,10 @@ class Detokenizer:
         assert not self.is_stopped
         self._num_tokens += 1
         return self._push(self._utf8.decode(self._tokens.token_bytes(token)))
+
+    def end(self, token: int) -> str:
+        """Add the token that ends the completion; return its text if it is part of it."""
+        return self.push(token) if self._include_stop else ""
 
     def finish(self) -> str:
         """Return what was held back. The text is complete with it."""

@@ -2,7 +2,7 @@
 
 EngineError
 ├── RequestError              the request cannot be served as it is; `param` names its field
-│   ├── GrammarFailed         in the midst of an answer its grammar became too complex
+│   ├── GrammarFailed         in the midst of an answer its grammar knew no further
 │   ├── InvalidGrammar
 │   ├── InvalidSamplingParams
 │   ├── InvalidToken
@@ -45,12 +45,12 @@ class RequestError(EngineError):
 
 
 class GrammarFailed(RequestError):
-    """A grammar became too complex in the midst of an answer, which therefore ends."""
+    """In the midst of an answer its grammar became too complex, or came to a dead end."""
 
     def __init__(self) -> None:
         super().__init__(
-            "the grammar of this request became too complex while the answer was generated, so "
-            "the answer was ended; simplify the schema or grammar"
+            "the grammar of this request became too complex while the answer was generated, or "
+            "allowed nothing more, so the answer was ended; simplify the schema or grammar"
         )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer, grammar_from
 
 from tercet_engine.grammar import GrammarKind, GrammarSpec
+from tercet_engine.schema_formats import with_implications
 
 if TYPE_CHECKING:
     from llguidance._lib import JsonCompileOptions
@@ -39,8 +40,16 @@ class GrammarBackend:
 def _grammar_of(spec: GrammarSpec) -> str:
     match spec.kind:
         case GrammarKind.JSON_SCHEMA:
-            spaces: JsonCompileOptions = {"whitespace_pattern": _JSON_WHITESPACE}
-            return LLMatcher.grammar_from_json_schema(spec.text, defaults=spaces)
+            text = with_implications(spec.text)
+            # A schema can hold options too, such as to pass over what cannot be enforced.
+            options: JsonCompileOptions = {
+                "whitespace_pattern": _JSON_WHITESPACE,
+                "item_separator": ",",
+                "key_separator": ":",
+                "lenient": False,
+                "coerce_one_of": False,
+            }
+            return LLMatcher.grammar_from_json_schema(text, overrides=options)
         case GrammarKind.REGEX:
             return grammar_from("regex", spec.text)
         case GrammarKind.CHOICE:

@@ -92,9 +92,8 @@ class GrammarCompiler:
         except ValueError as error:
             raise InvalidGrammar(spec.param, f"cannot be read: {_first_line(error)}") from None
         if matcher.is_error():
-            raise InvalidGrammar(
-                spec.param, f"cannot be enforced: {_first_line(matcher.get_error())}"
-            )
+            reason = _first_line(matcher.get_error())
+            raise InvalidGrammar(spec.param, f"cannot be enforced: {reason}")
         return Grammar(matcher, self._vocab_size)
 
 

@@ -39,6 +39,7 @@ class SamplingParams:
         logit_bias: token id to -100..100, added to its logit.
         stop: strings that end the completion when they appear; they are not part of the text.
         stop_token_ids: tokens that end the completion, beside the model's own.
+        include_stop: what ends the completion, of these two, is part of the text after all.
         ignore_eos: go on past the model's own end tokens.
         min_tokens: neither end tokens nor stop strings end the completion before this many.
         logprobs: report each generated token's log-probability and those of so many likeliest
@@ -61,6 +62,7 @@ class SamplingParams:
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     stop: tuple[str, ...] = ()
     stop_token_ids: frozenset[int] = frozenset()
+    include_stop: bool = False
     ignore_eos: bool = False
     min_tokens: int = 0
     logprobs: int | None = None

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tercet_engine import AsyncEngine
+from tercet_engine import AsyncEngine, EngineConfig, load_engine
 from tercet_server.app import create_app
 from tercet_server.logs import make_logger
 from tercet_server.runner import Server, listen, url_of
@@ -58,6 +58,20 @@ async def serving(engine: AsyncEngine | None, **fields: Any) -> AsyncIterator[Se
 @pytest.fixture
 async def service(toy_engine: AsyncEngine) -> AsyncIterator[Service]:
     async with serving(toy_engine) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def embedded_engine() -> Iterator[AsyncEngine]:
+    """The embedded model, for what only a real one can show."""
+    engine = load_engine(config=EngineConfig(num_threads=1, max_context=1024))
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+async def embedded(embedded_engine: AsyncEngine) -> AsyncIterator[Service]:
+    async with serving(embedded_engine) as service:
         yield service
 
 

@@ -133,3 +133,44 @@ async def test_more_than_the_engine_can_hold_is_refused_for_good(service: Servic
     response = await service.complete(prompt=["a"] * 25)  # 8 run and 16 wait
     assert response.status_code == 400
     assert response.json()["error"]["code"] == "too_many_choices"
+
+
+async def test_a_stop_string_can_be_part_of_the_text(service: Service) -> None:
+    plain = (await service.complete(stop=["e"], max_tokens=40)).json()["choices"][0]
+    with_it = (
+        await service.complete(stop=["e"], max_tokens=40, include_stop_str_in_output=True)
+    ).json()["choices"][0]
+    assert with_it["text"] == plain["text"] + "e"
+    assert with_it["finish_reason"] == plain["finish_reason"] == "stop"
+
+
+async def test_so_can_a_token_that_stops(service: Service, toy_engine) -> None:
+    (letter,) = toy_engine.tokenizer.encode("e", add_special_tokens=False)
+    fields = {"stop_token_ids": [letter], "max_tokens": 40}
+    plain = (await service.complete(**fields)).json()["choices"][0]["text"]
+    with_it = (await service.complete(**fields, include_stop_str_in_output=True)).json()
+    assert texts_of(with_it) == [plain + "e"]
+
+
+async def test_token_ids_are_told_to_who_asks(service: Service, toy_engine) -> None:
+    answer = (await service.complete(return_token_ids=True, max_tokens=4)).json()
+    choice = answer["choices"][0]
+    assert toy_engine.tokenizer.decode(choice["token_ids"]) == choice["text"]
+    assert choice["prompt_token_ids"] == toy_engine.tokenizer.encode("once upon")
+
+
+async def test_an_echo_begins_with_the_prompt(service: Service) -> None:
+    alone = texts_of((await service.complete(max_tokens=4)).json())
+    echoed = texts_of((await service.complete(max_tokens=4, echo=True)).json())
+    assert echoed == ["once upon" + alone[0]]
+
+
+async def test_a_prompt_of_another_salt_is_not_found_in_the_cache(service: Service) -> None:
+    prompt = "x" * 100
+
+    async def num_cached(**fields: str) -> int:
+        usage = (await service.complete(prompt=prompt, max_tokens=1, **fields)).json()["usage"]
+        return usage["prompt_tokens_details"]["cached_tokens"]
+
+    assert [await num_cached(cache_salt="a"), await num_cached(), await num_cached()] == [0, 0, 96]
+    assert [await num_cached(cache_salt="b"), await num_cached(cache_salt="a")] == [0, 96]

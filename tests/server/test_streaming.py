@@ -172,3 +172,40 @@ async def test_a_silent_stream_is_kept_alive_by_comments(
                 break
         gate.set()
     assert line == ": keep-alive"
+
+
+async def test_usage_can_be_told_in_every_chunk(service: Service) -> None:
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    for ask in (service.chat, service.complete):
+        events = events_of(await ask(stream=True, stream_options=options, max_tokens=5))
+        counts = [event["usage"]["completion_tokens"] for event in events]
+        assert counts == sorted(counts)
+        assert counts[-1] == 5
+        for event in events:
+            usage = event["usage"]
+            assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
+
+
+async def test_usage_in_every_chunk_is_part_of_usage(service: Service) -> None:
+    events = events_of(
+        await service.chat(
+            stream=True, stream_options={"continuous_usage_stats": True}, max_tokens=5
+        )
+    )
+    assert not any("usage" in event for event in events)
+
+
+async def test_a_streams_first_chunk_has_the_prompts_ids(service: Service, toy_engine) -> None:
+    fields = {"return_token_ids": True, "max_tokens": 4, "n": 2, "temperature": 1, "seed": 3}
+    whole = (await service.chat(**fields)).json()
+    first, *others = events_of(await service.chat(stream=True, **fields))
+    assert first["prompt_token_ids"] == whole["prompt_token_ids"]
+    assert not any("prompt_token_ids" in event for event in others)
+    for index, choice in enumerate(whole["choices"]):
+        streamed = [
+            token
+            for event in others
+            if event["choices"][0]["index"] == index
+            for token in event["choices"][0]["token_ids"]
+        ]
+        assert streamed == choice["token_ids"]

@@ -290,3 +290,4 @@ class ChatCompletionChunk(ResponseModel):
     system_fingerprint: str
     choices: list[ChunkChoice]
     usage: Usage | None = None
+    prompt_token_ids: list[int] | None = None

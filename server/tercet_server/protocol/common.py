@@ -5,7 +5,7 @@ OpenAI allows to be null are null-able here. Every list, string and number has a
 fields are kept by name only so that the server can log them; see `ignored_fields`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
@@ -13,9 +13,10 @@ from pydantic_core import PydanticCustomError
 
 from tercet_server.protocol.base import MAX_NAME_CHARS, RequestModel, ResponseModel, refuse
 from tercet_server.protocol.structured import (
+    STRUCTURE_FIELDS,
     Choices,
     ResponseFormat,
-    Schema,
+    SchemaOrText,
     Structure,
     StructuredOutputs,
     Text,
@@ -47,6 +48,8 @@ class StreamOptions(RequestModel):
     """How a stream is told."""
 
     include_usage: bool | None = None
+    continuous_usage_stats: bool | None = None
+    """With `include_usage`: tell it in every chunk, as far as it has come."""
 
 
 def _as_stop_strings(value: object) -> object:
@@ -111,6 +114,7 @@ class GenerationRequest(RequestModel):
     stop_token_ids: (
         Annotated[tuple[TokenId, ...], Field(max_length=MAX_STOP_TOKEN_IDS, fail_fast=True)] | None
     ) = None
+    include_stop_str_in_output: bool | None = None
     n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
     max_tokens: Count | None = None
     min_tokens: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
@@ -123,7 +127,8 @@ class GenerationRequest(RequestModel):
     return_token_ids: bool | None = None
     response_format: ResponseFormat | None = None
     structured_outputs: StructuredOutputs | None = None
-    guided_json: Schema | Text | None = None
+    json_schema: SchemaOrText | None = None
+    guided_json: SchemaOrText | None = None
     guided_regex: Text | None = None
     guided_choice: Choices | None = None
     guided_grammar: Text | None = None
@@ -142,11 +147,16 @@ class GenerationRequest(RequestModel):
         """Whether a stream ends with a chunk of usage."""
         return bool(self.stream_options and self.stream_options.include_usage)
 
+    def usage_of_a_chunk(self, usage: Callable[[], "Usage"]) -> dict[str, "Usage | None"]:
+        """What a chunk of a stream says of usage, before the one that tells all of it."""
+        if not (self.stream_options and self.include_usage):
+            return {}
+        return {"usage": usage() if self.stream_options.continuous_usage_stats else None}
+
     @property
     def structure(self) -> Structure | None:
         """What the answer must look like, however it was spelt."""
-        names = ("guided_json", "guided_regex", "guided_choice", "guided_grammar")
-        spelt = {name: getattr(self, name) for name in (*names, "regex", "choice", "grammar")}
+        spelt = {name: getattr(self, name) for name in STRUCTURE_FIELDS}
         return find_structure(self.response_format, self.structured_outputs, spelt)
 
     @property

@@ -71,6 +71,12 @@ class CompletionRequest(GenerationRequest):
         return self.best_of or self.n or 1
 
     @property
+    def num_prompt_logprobs(self) -> int | None:
+        """Likeliest tokens to report for each of the prompts'; None: no report."""
+        echoed = self.logprobs if self.echo else None
+        return max((n for n in (echoed, self.prompt_logprobs) if n is not None), default=None)
+
+    @property
     def prompts(self) -> tuple[str, ...] | tuple[tuple[int, ...], ...]:
         """The prompts one by one: all of them texts, or all of them token ids."""
         if isinstance(self.prompt, str):

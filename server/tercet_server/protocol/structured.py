@@ -15,8 +15,36 @@ from tercet_server.protocol.base import MAX_NAME_CHARS, RequestModel, refuse
 MAX_SCHEMA_BYTES: Final = 256 * 1024
 MAX_CHOICES: Final = 1024
 
+STRUCTURE_FIELDS: Final = (
+    "json_schema",
+    "guided_json",
+    "guided_regex",
+    "guided_choice",
+    "guided_grammar",
+    "regex",
+    "choice",
+    "grammar",
+)
+"""Of a request, beside `response_format` and `structured_outputs`."""
+
 Schema = dict[str, Any]
-Text = Annotated[str, Field(min_length=1, max_length=MAX_SCHEMA_BYTES)]
+Text = Annotated[str, Field(max_length=MAX_SCHEMA_BYTES)]
+
+
+def _tag_of_json(value: object) -> str | None:
+    if isinstance(value, str):
+        return "<text>"
+    return "<object>" if isinstance(value, dict) else None
+
+
+SchemaOrText = Annotated[
+    Annotated[Schema, Tag("<object>")] | Annotated[Text, Tag("<text>")],
+    Discriminator(
+        _tag_of_json,
+        custom_error_type="schema_type",
+        custom_error_message="must be a JSON schema: an object, or its text",
+    ),
+]
 Choices = Annotated[
     tuple[Annotated[str, Field(min_length=1, max_length=4096)], ...],
     Field(min_length=1, max_length=MAX_CHOICES, fail_fast=True),
@@ -30,9 +58,10 @@ class TextFormat(RequestModel):
 
 
 class JsonObjectFormat(RequestModel):
-    """Any JSON object."""
+    """Any JSON object, or in llama.cpp's spelling what a schema describes."""
 
     type: Literal["json_object"]
+    schema_: Annotated[Schema | None, Field(alias="schema")] = None
 
 
 class NamedSchema(RequestModel):
@@ -71,7 +100,7 @@ ResponseFormat = Annotated[
 class StructuredOutputs(RequestModel):
     """vLLM's spelling."""
 
-    json_: Annotated[Schema | Text | None, Field(alias="json")] = None
+    json_: Annotated[SchemaOrText | None, Field(alias="json")] = None
     regex: Text | None = None
     choice: Choices | None = None
     grammar: Text | None = None
@@ -109,6 +138,8 @@ def find_structure(
 
 def _of_format(response_format: object) -> Structure | None:
     match response_format:
+        case JsonObjectFormat(schema_=schema) if schema is not None:
+            return _schema(schema, "response_format.schema")
         case JsonObjectFormat():
             return _schema({"type": "object"}, "response_format")
         case JsonSchemaFormat(json_schema=NamedSchema(schema_=schema)):
@@ -134,7 +165,7 @@ def _of_structured(structured: StructuredOutputs | None) -> list[Structure | Non
 
 
 def _of_fields(fields: Mapping[str, Any]) -> list[Structure | None]:
-    return [_of_field(name, value) for name, value in fields.items() if value is not None]
+    return [_of_field(name, value) for name, value in fields.items() if value not in (None, "")]
 
 
 def _of_field(name: str, value: Any) -> Structure | None:

@@ -12,7 +12,6 @@ _UNSUPPORTED: Final[Mapping[str, tuple[str, tuple[object, ...]]]] = {
     # field: (what it asks for, values that ask for nothing; null is always one)
     "functions": ("the old form of tools; it takes tools", ([],)),
     "function_call": ("the old form of tool_choice; it takes tool_choice", ("none", "auto")),
-    "json_schema": ("structured output", ({},)),
     "suffix": ("insertion before a suffix", ("",)),
     "modalities": ("output other than text", (["text"], [])),
     "audio": ("audio", ()),
@@ -22,7 +21,6 @@ _UNSUPPORTED: Final[Mapping[str, tuple[str, tuple[object, ...]]]] = {
     "bad_words": ("forbidden words", ([],)),
     "allowed_token_ids": ("a restricted vocabulary", ()),
     "truncate_prompt_tokens": ("truncated prompts", ()),
-    "include_stop_str_in_output": ("stop strings in the answer", (False,)),
     "continue_final_message": ("continuing a message", (False,)),
     "add_generation_prompt": ("leaving out the generation prompt", (True,)),
     "chat_template": ("a client's own chat template", ("",)),

@@ -15,6 +15,7 @@ from tercet_engine import (
     Grammar,
     GrammarKind,
     GrammarSpec,
+    InvalidGrammar,
     SamplingParams,
 )
 from tercet_server.errors import PromptTooLarge, UnknownModel
@@ -22,6 +23,7 @@ from tercet_server.protocol.common import GenerationRequest
 from tercet_server.record import RequestRecord
 from tercet_server.services.generation import Generation
 from tercet_server.services.sampling import sampling_params
+from tercet_server.services.schema_errors import located
 
 _SHORT_CHARS: Final = 4096
 """Texts up to this length are tokenised where they are: a thread would take longer to wake."""
@@ -83,12 +85,15 @@ class Admission:
         """Compile what the answers must look like.
 
         Raises:
-            InvalidGrammar: it cannot be enforced.
+            InvalidGrammar: it cannot be enforced; of a JSON schema the place is named.
         """
         if (structure := request.structure) is None:
             return None
-        kind = GrammarKind(structure.kind)
-        return await self.engine.compile_grammar(GrammarSpec(kind, structure.text, structure.param))
+        spec = GrammarSpec(GrammarKind(structure.kind), structure.text, structure.param)
+        try:
+            return await self.engine.compile_grammar(spec)
+        except InvalidGrammar as error:
+            raise await located(self.engine, spec, error) from None
 
     def submit(
         self,
@@ -117,7 +122,7 @@ class Admission:
                 has no room for them; None: as many as it has room for.
             num_choices: for each prompt; None: as many as the client asked for.
             logprobs: likeliest tokens to report for each of the answers'; None: no report.
-            prompt_logprobs: the same for the prompts'; None: what the client asked for.
+            prompt_logprobs: the same for the prompts'.
             grammar: what every answer must obey.
 
         Raises:
@@ -128,17 +133,18 @@ class Admission:
             default_max_tokens if max_tokens is None else max_tokens,
             self.engine.info.generation_defaults,
             logprobs=logprobs,
-            prompt_logprobs=request.prompt_logprobs if prompt_logprobs is None else prompt_logprobs,
+            prompt_logprobs=prompt_logprobs,
         )
         num_choices = num_choices or request.n or 1
         record.seed, record.stream = params.seed, bool(request.stream)
+        is_free = request.structure is None  # else a space at the beginning may be part of it
         streams = self.engine.submit(
             [
                 CompletionRequest(
                     prompt.tokens,
                     own_params,
                     choice,
-                    prompt.strip_leading_space,
+                    prompt.strip_leading_space and is_free,
                     grammar=grammar,
                     priority=request.priority or 0,
                     cache_salt=request.cache_salt or "",

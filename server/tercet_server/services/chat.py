@@ -67,6 +67,7 @@ class ChatService:
                 request.token_limit,
                 record,
                 logprobs=request.num_logprobs,
+                prompt_logprobs=request.prompt_logprobs,
                 grammar=await self.admission.grammar(request),
             )
         except RequestError as error:
@@ -102,7 +103,8 @@ class ChatCompletionInProgress:
     async def chunks(self) -> AsyncIterator[ChatCompletionChunk]:
         """The role of each choice, its text piece by piece, why it ended; usage if asked for."""
         for index in range(self._answers.num_choices):
-            yield self._chunk(Delta(role="assistant", content=""), TextDelta(index, ""))
+            fields = {} if index else self._prompt_ids()
+            yield self._chunk(Delta(role="assistant", content=""), TextDelta(index, ""), **fields)
         async for event in self._answers.events():
             match event:
                 case ReasoningDelta(text=text):
@@ -148,17 +150,24 @@ class ChatCompletionInProgress:
     def _token_ids(self, token_ids: Sequence[int]) -> dict[str, Any]:
         return {"token_ids": list(token_ids)} if self._request.return_token_ids else {}
 
+    def _prompt_ids(self) -> dict[str, Any]:
+        if not self._request.return_token_ids:
+            return {}
+        return {"prompt_token_ids": list(self._answers.prompt_tokens)}
+
     def _of_the_prompt(self) -> dict[str, Any]:
-        fields: dict[str, Any] = {}
-        if self._request.return_token_ids:
-            fields["prompt_token_ids"] = list(self._answers.prompt_tokens)
-        if self._request.prompt_logprobs is not None:
+        fields = self._prompt_ids()
+        if (num_top := self._request.prompt_logprobs) is not None:
             scores = self._answers.prompt_logprobs()
-            fields["prompt_logprobs"] = self._answers.writer.prompt(scores)
+            fields["prompt_logprobs"] = self._answers.writer.prompt(scores, num_top)
         return fields
 
     def _chunk(
-        self, delta: Delta, event: AnswerEvent, finish_reason: FinishReason | None = None
+        self,
+        delta: Delta,
+        event: AnswerEvent,
+        finish_reason: FinishReason | None = None,
+        **fields: Any,
     ) -> ChatCompletionChunk:
         choice = ChunkChoice(
             index=event.index,
@@ -167,9 +176,9 @@ class ChatCompletionInProgress:
             finish_reason=finish_reason,
             **self._token_ids(event.token_ids),
         )
-        usage: dict[str, None] = {"usage": None} if self._include_usage else {}
+        usage = self._request.usage_of_a_chunk(self._answers.usage)
         return ChatCompletionChunk(
-            **self._head, object="chat.completion.chunk", choices=[choice], **usage
+            **self._head, object="chat.completion.chunk", choices=[choice], **usage, **fields
         )
 
     def _usage_chunk(self) -> ChatCompletionChunk:

@@ -8,6 +8,7 @@ from tercet_server.protocol.completions import CompletionChoice, CompletionReque
 from tercet_server.protocol.logprobs import CompletionLogprobs
 from tercet_server.services.generation import Finished, Generation, Piece
 from tercet_server.services.logprobs import LogprobWriter
+from tercet_server.services.text_offsets import TextOffsets
 
 
 def best(finished: Sequence[Finished], num_candidates: int, num_kept: int) -> list[int]:
@@ -53,7 +54,7 @@ class ChoiceWriter:
         self._tokenizer = tokenizer
         self._generation = generation
         self._writer = LogprobWriter(tokenizer)
-        self._offsets: dict[int, int] = {}  # of the candidates that have begun
+        self._offsets: dict[int, TextOffsets] = {}  # of the candidates that have begun
 
     def choice(self, index: int, candidate: int, text: Piece | Finished) -> CompletionChoice:
         """One choice, or what a piece adds to it.
@@ -77,14 +78,16 @@ class ChoiceWriter:
     def _logprobs(
         self, candidate: int, echoed: Sequence[int], text: Piece | Finished
     ) -> CompletionLogprobs | None:
-        offset = self._offsets.setdefault(candidate, 0)
-        if self._request.logprobs is None:
+        offsets = self._offsets.setdefault(candidate, TextOffsets(self._tokenizer))
+        if (num_top := self._request.logprobs) is None:
             return None
         scores = [*self._generation.prompt_logprobs(candidate)] if echoed else []
+        begins = offsets.push(echoed)
+        if echoed:
+            offsets.break_off()
+        begins += offsets.push(text.token_ids)
         tokens = [*echoed, *text.token_ids]
-        logprobs = self._writer.completion(tokens, [*scores, *text.logprobs], offset)
-        self._offsets[candidate] = offset + sum(map(len, logprobs.tokens))
-        return logprobs
+        return self._writer.completion(tokens, begins, [*scores, *text.logprobs], num_top)
 
     def _extras(
         self, candidate: int, prompt: Sequence[int], text: Piece | Finished, *, is_first: bool
@@ -95,7 +98,7 @@ class ChoiceWriter:
             extras["token_ids"] = list(text.token_ids)
             if is_first:
                 extras["prompt_token_ids"] = list(prompt)
-        if self._request.prompt_logprobs is not None:
+        if (num_top := self._request.prompt_logprobs) is not None:
             scores = self._generation.prompt_logprobs(candidate)
-            extras["prompt_logprobs"] = self._writer.prompt(scores)
+            extras["prompt_logprobs"] = self._writer.prompt(scores, num_top)
         return extras

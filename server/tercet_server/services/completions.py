@@ -38,7 +38,6 @@ class CompletionService:
         prompts = await self.admission.tokenise(
             request.lengths, "prompt", self._encode, request.prompts
         )
-        wants_prompt = request.echo and request.logprobs is not None
         is_contest = request.num_candidates > (request.n or 1)
         generation = self.admission.submit(
             request,
@@ -48,7 +47,7 @@ class CompletionService:
             default_max_tokens=DEFAULT_MAX_TOKENS,
             num_choices=request.num_candidates,
             logprobs=0 if is_contest and request.logprobs is None else request.logprobs,
-            prompt_logprobs=request.logprobs if wants_prompt else None,
+            prompt_logprobs=request.num_prompt_logprobs,
             grammar=await self.admission.grammar(request),
         )
         engine = self.admission.engine
@@ -92,12 +91,11 @@ class CompletionInProgress:
 
     async def chunks(self) -> AsyncIterator[Completion]:
         """The texts piece by piece, the last piece of each with its reason; usage if asked for."""
-        include_usage = self._request.include_usage
-        usage: dict[str, None] = {"usage": None} if include_usage else {}
         async for piece in self._generation.pieces():
             choice = self._writer.choice(piece.index, piece.index, piece)
+            usage = self._request.usage_of_a_chunk(self._generation.usage)
             yield Completion(**self._head, choices=[choice], **usage)
-        if include_usage:
+        if self._request.include_usage:
             yield self._completion([], self._generation.usage())
 
     async def response(self) -> Completion:

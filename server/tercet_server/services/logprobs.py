@@ -35,39 +35,38 @@ class LogprobWriter:
         return ChatLogprobs(content=content, refusal=None)
 
     def completion(
-        self, tokens: Sequence[int], scores: Sequence[TokenLogprobs | None], offset: int
+        self,
+        tokens: Sequence[int],
+        offsets: Sequence[int],
+        scores: Sequence[TokenLogprobs | None],
+        num_top: int,
     ) -> CompletionLogprobs:
-        """In the older form, of text that begins `offset` characters into the answer.
+        """In the older form.
 
-        The token itself is always among its `top_logprobs`. Where several tokens have the same
-        text, the likeliest stands for them.
+        The token itself is always among its `top_logprobs`, `num_top` and itself at most. Where
+        several tokens have the same text, the likeliest stands for them.
         """
-        texts = [self._tokenizer.token_text(token) for token in tokens]
-        offsets = []
-        for text in texts:
-            offsets.append(offset)
-            offset += len(text)
         return CompletionLogprobs(
-            tokens=texts,
+            tokens=[self._tokenizer.token_text(token) for token in tokens],
             token_logprobs=[_floored(score.logprob) if score else None for score in scores],
-            top_logprobs=[self._by_text(score) if score else None for score in scores],
-            text_offset=offsets,
+            top_logprobs=[self._by_text(score, num_top) if score else None for score in scores],
+            text_offset=list(offsets),
         )
 
-    def prompt(self, scores: Iterable[TokenLogprobs | None]) -> PromptLogprobs:
-        """Of a prompt's tokens, by the tokens' ids."""
-        return [self._by_id(score) if score else None for score in scores]
+    def prompt(self, scores: Iterable[TokenLogprobs | None], num_top: int) -> PromptLogprobs:
+        """Of a prompt's tokens, by the tokens' ids: `num_top` and itself at most."""
+        return [self._by_id(score, num_top) if score else None for score in scores]
 
-    def _by_text(self, score: TokenLogprobs) -> dict[str, float]:
+    def _by_text(self, score: TokenLogprobs, num_top: int) -> dict[str, float]:
         entries: dict[str, float] = {}
-        for token, logprob in (*score.top, (score.token, score.logprob)):
+        for token, logprob in (*score.top[:num_top], (score.token, score.logprob)):
             text = self._tokenizer.token_text(token)
             entries[text] = max(_floored(logprob), entries.get(text, _LOWEST))
         return entries
 
-    def _by_id(self, score: TokenLogprobs) -> dict[str, PromptLogprob]:
+    def _by_id(self, score: TokenLogprobs, num_top: int) -> dict[str, PromptLogprob]:
         ranks = {token: rank for rank, (token, _) in enumerate(score.top, start=1)}
-        entries = dict(score.top) | {score.token: score.logprob}
+        entries = dict(score.top[:num_top]) | {score.token: score.logprob}
         return {
             str(token): PromptLogprob(
                 logprob=_floored(logprob),

@@ -49,6 +49,7 @@ def sampling_params(
         logit_bias={int(token): bias for token, bias in (request.logit_bias or {}).items()},
         stop=request.stop,
         stop_token_ids=frozenset(request.stop_token_ids or ()),
+        include_stop=bool(request.include_stop_str_in_output),
         ignore_eos=bool(request.ignore_eos),
         min_tokens=request.min_tokens or 0,
         logprobs=logprobs,

@@ -2,10 +2,11 @@
 
 Parts of the schema are replaced by something harmless until it is known which one is to blame:
 halves of a node's sub-schemas first, then, within the one left, the same again, and at last the
-node's own keywords one by one. Definitions come before what refers to them. The number of tries has
-a bound; where it is reached, the place found so far is named.
+node's own keywords one by one. Definitions come before what refers to them. The tries have bounds,
+in number and in time; where one is reached, the place found so far is named.
 """
 
+import asyncio
 import copy
 import json
 from collections.abc import Awaitable, Callable, Iterator
@@ -15,6 +16,7 @@ from typing import Any, Final
 from tercet_engine import AsyncEngine, GrammarKind, GrammarSpec, InvalidGrammar
 
 MAX_TRIES: Final = 64
+MAX_SECONDS: Final = 2.0
 _DEFINITIONS: Final = ("$defs", "definitions")
 _MAPS_OF_SCHEMAS: Final = (*_DEFINITIONS, "properties", "patternProperties", "dependentSchemas")
 _LISTS_OF_SCHEMAS: Final = ("prefixItems", "anyOf", "oneOf", "allOf")
@@ -62,9 +64,19 @@ async def check_schema(engine: AsyncEngine, schema: Any, param: str) -> None:
     try:
         await engine.compile_grammar(spec, keep=False)
     except InvalidGrammar as error:
-        reason = str(error).removeprefix(f"{param} ")
-        place = param + await path_of_fault(schema, lambda tried: _is_enforceable(engine, tried))
-        raise InvalidGrammar(place, reason) from None
+        raise await located(engine, spec, error) from None
+
+
+async def located(engine: AsyncEngine, spec: GrammarSpec, error: InvalidGrammar) -> InvalidGrammar:
+    """The error that names the place in a schema, made of the one that names the schema."""
+    if spec.kind is not GrammarKind.JSON_SCHEMA:
+        return error
+    try:
+        schema = json.loads(spec.text)
+    except (ValueError, RecursionError):
+        return error
+    path = await path_of_fault(schema, lambda tried: _is_enforceable(engine, tried))
+    return InvalidGrammar(spec.param + path, str(error).removeprefix(f"{spec.param} "))
 
 
 async def path_of_fault(schema: Any, accepts: Accepts) -> str:
@@ -86,6 +98,8 @@ class _Search:
         self._root = {"": copy.deepcopy(schema)}
         self._accepts = accepts
         self._tries_left = MAX_TRIES
+        self._clock = asyncio.get_running_loop().time
+        self._deadline = self._clock() + MAX_SECONDS
 
     async def run(self) -> str:
         place = _Place(self._root, "", "")
@@ -130,7 +144,9 @@ class _Search:
 
     async def _is_accepted(self) -> bool:
         self._tries_left -= 1
-        return self._tries_left >= 0 and await self._accepts(self._root[""])
+        if self._tries_left < 0 or self._clock() > self._deadline:
+            return False
+        return await self._accepts(self._root[""])
 
 
 def _groups(place: _Place) -> Iterator[list[_Place]]:

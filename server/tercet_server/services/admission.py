@@ -102,6 +102,7 @@ class Admission:
         logprobs: int | None = None,
         prompt_logprobs: int | None = None,
         grammar: Grammar | None = None,
+        shown_tokens: frozenset[int] = frozenset(),
     ) -> Generation:
         """Hand all sequences of a request to the engine, or none.
 
@@ -119,6 +120,7 @@ class Admission:
             logprobs: likeliest tokens to report for each of the answers'; None: no report.
             prompt_logprobs: the same for the prompts'; None: what the client asked for.
             grammar: what every answer must obey.
+            shown_tokens: special tokens that the texts are to show.
 
         Raises:
             RequestError, EngineOverloaded, EngineDraining, EngineDead: why it was not taken.
@@ -142,6 +144,7 @@ class Admission:
                     grammar=grammar,
                     priority=request.priority or 0,
                     cache_salt=request.cache_salt or "",
+                    shown_tokens=shown_tokens,
                 )
                 for prompt in prompts
                 for own_params in [self._fitted(params, prompt) if max_tokens is None else params]

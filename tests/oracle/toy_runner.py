@@ -103,6 +103,32 @@ class ToyRunner:
         return [int(slot) for slot in slots]
 
 
+class ScriptedRunner(ToyRunner):
+    """Draws the tokens of a script one after the other, for one sequence at a time.
+
+    Where a mask forbids the script's next token it draws the first token allowed instead, and the
+    script waits.
+    """
+
+    def __init__(self, num_blocks: int, block_size: int, script: Sequence[int]) -> None:
+        super().__init__(num_blocks, block_size)
+        self._script = list(script)
+        self._next = 0
+        self._last_position = -1
+
+    def _draw(self, batch: Batch, row: int, token: int) -> int:
+        position = int(batch.sampling.position[row])
+        if position != self._last_position + 1:
+            self._next = 0  # another answer
+        self._last_position = position
+        allowed = _allowed(batch, row)
+        wanted = self._script[self._next]
+        if allowed is not None and wanted not in allowed:
+            return allowed[0]
+        self._next += 1
+        return wanted
+
+
 def toy_completion(
     prompt: Sequence[int],
     max_tokens: int,

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
@@ -32,30 +33,32 @@ def read(reader: AnswerReader, *pieces: str, reason: str = "stop") -> list[Answe
     return [*events, *reader.finish(reason)]
 
 
-def told(events: list[AnswerEvent]) -> list[object]:
-    """The events with texts of a kind joined: thoughts in parentheses, calls as (name, text)."""
-    joined: list[object] = []
+class Told(NamedTuple):
+    """The events with what is of a kind joined."""
+
+    text: str = ""
+    thought: str = ""
+    calls: tuple[tuple[str, str], ...] = ()
+    end: str = "stop"
+
+
+def told(events: list[AnswerEvent]) -> Told:
+    calls: list[tuple[str, str]] = []
     for event in events:
         match event:
-            case ReasoningDelta(text=text):
-                joined.append(f"({text})")
-            case TextDelta(text=text):
-                joined.append(text)
             case ToolCallStart(name=name, call=call):
-                assert call == sum(isinstance(item, tuple) for item in joined)
-                joined.append((name, ""))
-            case ToolCallArguments(text=text):
-                name, begun = joined.pop()
-                joined.append((name, begun + text))
-            case AnswerEnd(finish_reason=reason):
-                joined.append(reason)
-    merged: list[object] = []
-    for item in joined:
-        if isinstance(item, str) and merged and isinstance(merged[-1], str) and item != joined[-1]:
-            merged[-1] = (merged[-1] + item).replace(")(", "")
-        else:
-            merged.append(item)
-    return merged
+                assert call == len(calls)
+                calls.append((name, ""))
+            case ToolCallArguments(text=text, call=call):
+                assert call == len(calls) - 1
+                calls[call] = (calls[call][0], calls[call][1] + text)
+    assert isinstance(events[-1], AnswerEnd)
+    return Told(
+        "".join(event.text for event in events if isinstance(event, TextDelta)),
+        "".join(event.text for event in events if isinstance(event, ReasoningDelta)),
+        tuple(calls),
+        events[-1].finish_reason,
+    )
 
 
 def tools(form: ToolFormat = HERMES, end: str = "tool_calls") -> ToolReader:
@@ -63,13 +66,15 @@ def tools(form: ToolFormat = HERMES, end: str = "tool_calls") -> ToolReader:
 
 
 def test_text_without_a_call_is_text() -> None:
-    assert told(read(tools(), "one < two")) == ["one < two", "stop"]
+    assert told(read(tools(), "one < two")) == Told("one < two")
 
 
 def test_calls_are_told_apart_from_the_text_before_them() -> None:
     arguments = '{"a": "}\\"{", "b": [1, {"c": 2}]}'
     events = read(tools(), f"Let me see.\n{CALL}\n{OTHER}")
-    assert told(events) == ["Let me see.", ("look", arguments), ("go", "{}"), "tool_calls"]
+    assert told(events) == Told(
+        "Let me see.", calls=(("look", arguments), ("go", "{}")), end="tool_calls"
+    )
     assert json.loads(arguments)["b"] == [1, {"c": 2}]
 
 
@@ -82,39 +87,41 @@ def test_ids_are_of_openais_form_and_differ() -> None:
 
 
 def test_white_space_before_a_call_is_no_text() -> None:
-    assert told(read(tools(), f" \n\n{OTHER}")) == [("go", "{}"), "tool_calls"]
+    assert told(read(tools(), f" \n\n{OTHER}")) == Told(calls=(("go", "{}"),), end="tool_calls")
 
 
 def test_white_space_at_the_end_of_a_text_is_part_of_it() -> None:
-    assert told(read(tools(), "done \n")) == ["done \n", "stop"]
+    assert told(read(tools(), "done \n")) == Told("done \n")
 
 
 @pytest.mark.parametrize("cut", ["<tool_call>", '<tool_call>{"name": "lo', "<tool_call>\n"])
 def test_a_call_that_is_cut_before_its_name_is_not_told(cut: str) -> None:
-    assert told(read(tools(), f"hm {cut}", reason="length")) == ["hm", "length"]
+    assert told(read(tools(), f"hm {cut}", reason="length")) == Told("hm", end="length")
 
 
 def test_a_call_that_is_cut_later_is_told_as_far_as_it_goes() -> None:
     events = read(tools(), '<tool_call>{"name": "look", "arguments": {"a": "b', reason="length")
-    assert told(events) == [("look", '{"a": "b'), "length"]
+    assert told(events) == Told(calls=(("look", '{"a": "b'),), end="length")
 
 
 def test_the_beginning_of_an_opening_at_the_end_is_text() -> None:
-    assert told(read(tools(), "a <tool_")) == ["a <tool_", "stop"]
+    assert told(read(tools(), "a <tool_")) == Told("a <tool_")
 
 
 def test_an_answer_whose_tool_was_named_ends_as_openais_does() -> None:
-    assert told(read(tools(end="stop"), OTHER)) == [("go", "{}"), "stop"]
+    assert told(read(tools(end="stop"), OTHER)) == Told(calls=(("go", "{}"),))
 
 
 def test_a_call_without_an_opening_is_what_an_answer_begins_with() -> None:
-    assert told(read(tools(LLAMA), LLAMA_CALL)) == [("look", '{"a": "\\\\"}'), "tool_calls"]
-    assert told(read(tools(LLAMA), f"x {LLAMA_CALL}")) == [f"x {LLAMA_CALL}", "stop"]
+    assert told(read(tools(LLAMA), LLAMA_CALL)) == Told(
+        calls=(("look", '{"a": "\\\\"}'),), end="tool_calls"
+    )
+    assert told(read(tools(LLAMA), f"x {LLAMA_CALL}")) == Told(f"x {LLAMA_CALL}")
 
 
 def test_an_object_that_is_no_call_is_text() -> None:
     text = '{"name": "other", "parameters": {}}'
-    assert told(read(tools(LLAMA), text)) == [text, "stop"]
+    assert told(read(tools(LLAMA), text)) == Told(text)
 
 
 def thoughtful(rest: AnswerReader, *, is_open: bool = False) -> ReasoningReader:
@@ -123,35 +130,33 @@ def thoughtful(rest: AnswerReader, *, is_open: bool = False) -> ReasoningReader:
 
 def test_a_thought_is_told_apart_from_the_answer() -> None:
     events = read(thoughtful(PlainReader(0)), "<think>\nHm, hm.\n</think>\n\nYes.")
-    assert told(events) == ["(Hm, hm.)Yes.", "stop"]
+    assert told(events) == Told("Yes.", "Hm, hm.")
 
 
 def test_a_thought_may_have_been_opened_by_the_prompt() -> None:
-    assert told(read(thoughtful(PlainReader(0), is_open=True), "\nHm</think>Yes")) == [
-        "(Hm)Yes",
-        "stop",
-    ]
+    assert told(read(thoughtful(PlainReader(0), is_open=True), "\nHm</think>Yes")) == Told(
+        "Yes", "Hm"
+    )
 
 
 def test_an_empty_thought_is_none() -> None:
-    assert told(read(thoughtful(PlainReader(0)), "<think>\n\n</think>\n\nYes")) == ["Yes", "stop"]
+    assert told(read(thoughtful(PlainReader(0)), "<think>\n\n</think>\n\nYes")) == Told("Yes")
 
 
 def test_an_answer_without_a_thought_is_text() -> None:
-    assert told(read(thoughtful(PlainReader(0)), "<b>Yes</b></think>")) == [
-        "<b>Yes</b></think>",
-        "stop",
-    ]
+    assert told(read(thoughtful(PlainReader(0)), "<b>Yes</b></think>")) == Told(
+        "<b>Yes</b></think>"
+    )
 
 
 def test_a_thought_that_is_cut_is_all_there_is() -> None:
     events = read(thoughtful(PlainReader(0)), "<think>Hm </th", reason="length")
-    assert told(events) == ["(Hm </th)", "length"]
+    assert told(events) == Told(thought="Hm </th", end="length")
 
 
 def test_a_call_after_a_thought_is_a_call_and_one_within_it_is_not() -> None:
     events = read(thoughtful(tools()), f"<think>{OTHER}</think>\n{OTHER}")
-    assert told(events) == [f"({OTHER})", ("go", "{}"), "tool_calls"]
+    assert told(events) == Told("", OTHER, (("go", "{}"),), "tool_calls")
 
 
 TEXTS = [
@@ -160,7 +165,7 @@ TEXTS = [
     "<think></think>plain <think> text",
     " \n<thi",
     f"{OTHER}",
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -190,4 +195,4 @@ def test_whatever_the_text_only_its_whole_counts(
 @given(pieces=pieces)
 def test_text_without_marks_is_never_changed(pieces: list[str]) -> None:
     text = "".join(pieces).replace("<", "")
-    assert told(read(thoughtful(tools()), *text)) == [*([text] if text else []), "stop"]
+    assert told(read(thoughtful(tools()), *text)) == Told(text)

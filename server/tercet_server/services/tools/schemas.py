@@ -44,9 +44,9 @@ def _closed(schema: Any) -> Any:
         return schema
     closed = {keyword: _closed_below(keyword, value) for keyword, value in schema.items()}
     named, required = schema.get("properties"), schema.get("required", [])
-    if isinstance(named, dict) and isinstance(required, list) and not _COMBINING & schema.keys():
-        if set(map(str, required)) <= named.keys():
-            closed["additionalProperties"] = False
+    is_plain = isinstance(named, dict) and isinstance(required, list)
+    if is_plain and not _COMBINING & schema.keys() and set(map(str, required)) <= set(named or ()):
+        closed["additionalProperties"] = False
     return closed
 
 

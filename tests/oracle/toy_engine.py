@@ -3,6 +3,7 @@
 Its tokens are bytes. It writes short words of small letters, and ends a turn now and then.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 import tokenizers
@@ -17,10 +18,10 @@ VOCAB_SIZE = 259
 LETTERS = "etaoinshrdlu"
 
 
-def byte_tokenizer(marks: Sequence[str] = ()) -> Tokenizer:
+def byte_tokenizer(marks: Sequence[str] = (), *, are_special: bool = False) -> Tokenizer:
     """Tokens 0 to 255 are the bytes in the byte-level alphabet's order; three are special.
 
-    Further tokens are marks such as "<think>", which are text for all that.
+    Further tokens are marks such as "<think>", which are text for all that if they are not special.
     """
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     backend = tokenizers.Tokenizer(models.BPE({char: i for i, char in enumerate(alphabet)}, []))
@@ -28,7 +29,9 @@ def byte_tokenizer(marks: Sequence[str] = ()) -> Tokenizer:
     backend.decoder = decoders.ByteLevel()
     specials = ["<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>"]
     backend.add_special_tokens(specials)
-    backend.add_tokens([tokenizers.AddedToken(mark, normalized=False) for mark in marks])
+    backend.add_tokens(
+        [tokenizers.AddedToken(mark, normalized=False, special=are_special) for mark in marks]
+    )
     backend.post_processor = processors.TemplateProcessing(
         single=f"{specials[0]} $A", special_tokens=[(specials[0], BOS)]
     )
@@ -64,6 +67,7 @@ def make_toy_engine(
     before_step=lambda: None,
     template: str = BITNET_TEMPLATE,
     marks: Sequence[str] = (),
+    are_special: bool = False,
     script: str | None = None,
 ) -> AsyncEngine:
     """Start a toy engine; whoever calls this must close it.
@@ -71,12 +75,13 @@ def make_toy_engine(
     With a `script` its answers are that text, as far as their grammar lets them be.
     """
     config = config or EngineConfig(max_batch_tokens=64, max_sequences=8, max_waiting_requests=16)
-    tokenizer = byte_tokenizer(marks)
+    tokenizer = byte_tokenizer(marks, are_special=are_special)
     to_token = LetterTokens(tokenizer, end_every, letters)
     runner = ToyRunner(num_blocks, config.block_size, to_token, before_step)
     if script is not None:
         tokens = tokenizer.encode(script, add_special_tokens=False)
         runner = ScriptedRunner(num_blocks, config.block_size, [*tokens, EOT])
+        config = dataclasses.replace(config, speculation="off")  # it draws each token once
     info = EngineInfo(
         model_id="toy",
         created=1_700_000_000,

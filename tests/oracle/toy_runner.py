@@ -106,8 +106,7 @@ class ToyRunner:
 class ScriptedRunner(ToyRunner):
     """Draws the tokens of a script one after the other, for one sequence at a time.
 
-    Where a mask forbids the script's next token it draws the first token allowed instead, and the
-    script waits.
+    What a mask forbids is skipped; where it forbids all the rest, the first token allowed is drawn.
     """
 
     def __init__(self, num_blocks: int, block_size: int, script: Sequence[int]) -> None:
@@ -122,11 +121,12 @@ class ScriptedRunner(ToyRunner):
             self._next = 0  # another answer
         self._last_position = position
         allowed = _allowed(batch, row)
-        wanted = self._script[self._next]
-        if allowed is not None and wanted not in allowed:
-            return allowed[0]
-        self._next += 1
-        return wanted
+        for place in range(self._next, len(self._script)):
+            if allowed is None or self._script[place] in allowed:
+                self._next = place + 1
+                return self._script[place]
+        assert allowed, "an answer ends with its script"
+        return allowed[0]
 
 
 def toy_completion(

@@ -108,7 +108,7 @@ def _call_rules(calls: Calls, text_rule: str | None) -> list[str]:
     begins = "first" if not calls.is_required and text_rule is None else "opening"
     return [
         *rules,
-        f"calls: {begins} inside again{{0,{more}}}",
+        f"calls: {begins} inside{_if(more > 0, f' again{{0,{more}}}')}",
         f"first: spelled{_if(form.opening in calls.tokens, f' | TEXT {form.opening}')}",
         f"spelled[lazy]: TEXT {_quoted(form.opening)}",
         r'again: "\n"? opening inside',

@@ -80,7 +80,7 @@ class AnswerPlan:
             instructions = tool_instructions(offered, request.tool_choice)
         return self.template.prompt(
             template_messages(request.messages, self.form, instructions),
-            tools=[tool.as_dict() for tool in offered] or None if self.form.is_native else None,
+            tools=self._native_tools(),
             variables=self._variables(),
         )
 
@@ -134,6 +134,13 @@ class AnswerPlan:
     def _offered(self) -> Sequence[Tool]:
         """Tools that the model is told of; one that is named is not alone among them."""
         return (self.request.tools or ()) if self.tools else ()
+
+    def _native_tools(self) -> list[dict[str, Any]] | None:
+        """What a template is given as its tools."""
+        if not self.form.is_native:
+            return None
+        # Some of those with an opening loop over them unasked; others ask whether they are None.
+        return [tool.as_dict() for tool in self._offered] or ([] if self.form.opening else None)
 
     @property
     def _is_structured_throughout(self) -> bool:

@@ -58,6 +58,6 @@ def format_of(template: str) -> ToolFormat:
         return GENERIC
     if "<tool_call>" in template and '"arguments"' in template.replace("\\", ""):
         return HERMES
-    if "<|python_tag|>" in template or '{"name": function name, "parameters":' in template:
+    if "<function=" not in template and '{"name": function name, "parameters":' in template:
         return LLAMA
     return GENERIC

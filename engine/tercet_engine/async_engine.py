@@ -237,6 +237,7 @@ class AsyncEngine:
             include_stop=seq.params.include_stop,
             min_tokens=seq.params.min_tokens,
             strip_leading_space=request.strip_leading_space,
+            shown={token: self.tokenizer.token_text(token) for token in request.shown_tokens},
         )
         end = partial(self._end, seq, FinishReason.ABORT)
         stream = CompletionStream(seq.num_prompt_tokens, detokenizer, end)

@@ -25,7 +25,9 @@ from typing import Any, Final, NoReturn
 
 import jinja2
 import jinja2.sandbox
-from jinja2.ext import loopcontrols
+from jinja2.ext import Extension, loopcontrols
+from jinja2.nodes import Node
+from jinja2.parser import Parser
 from typing_extensions import override
 
 from tercet_engine.errors import CheckpointError, TemplateError
@@ -79,7 +81,10 @@ class ChatTemplate:
             )
             raise CheckpointError(message)
         environment = _Environment(
-            trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols], autoescape=False
+            trim_blocks=True,
+            lstrip_blocks=True,
+            extensions=[loopcontrols, _GenerationBlocks],
+            autoescape=False,
         )
         environment.filters["tojson"] = _to_json
         environment.globals["raise_exception"] = _raise_exception
@@ -160,6 +165,17 @@ class _Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
             message = f"the operator {operator} is not allowed on such values in a chat template"
             raise jinja2.exceptions.SecurityError(message)
         return super().call_binop(context, operator, left, right)
+
+
+class _GenerationBlocks(Extension):
+    """`{% generation %}` marks for those who train what an assistant said; here it does nothing."""
+
+    tags = {"generation"}  # noqa: RUF012 -- as jinja2 declares it
+
+    @override
+    def parse(self, parser: Parser) -> list[Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
 class _StepBudget:

@@ -39,6 +39,8 @@ class CompletionRequest:
             in a bare space token (see `ChatPrompt`).
         grammar: what the completion must obey, to its end or to where `max_tokens` cuts it.
         priority: lower ones are admitted first; 0 is the ordinary one.
+        shown_tokens: special tokens that the text is to show, as marks that mean something to
+            whoever reads it; of others it shows nothing.
         cache_salt: the prompt's blocks are shared only with requests of the same salt.
         pooling: the stream's `embedding` is wanted.
     """
@@ -50,6 +52,7 @@ class CompletionRequest:
     grammar: Grammar | None = None
     priority: int = 0
     cache_salt: str = ""
+    shown_tokens: frozenset[int] = frozenset()
     pooling: Pooling | None = None
 
 

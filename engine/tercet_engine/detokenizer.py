@@ -7,7 +7,7 @@ streamed text joined is the whole text.
 """
 
 import codecs
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 
@@ -83,6 +83,7 @@ class Detokenizer:
         include_stop: the one that ends it is part of it, and so is a token that does.
         min_tokens: stop strings completed before this many tokens do not count.
         strip_leading_space: drop one space if the text begins with it.
+        shown: special tokens that count as text, and their texts.
     """
 
     def __init__(
@@ -93,8 +94,10 @@ class Detokenizer:
         include_stop: bool = False,
         min_tokens: int = 0,
         strip_leading_space: bool = False,
+        shown: Mapping[int, str] | None = None,
     ) -> None:
         self._tokens = tokens
+        self._shown = {token: text.encode() for token, text in (shown or {}).items()}
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
         self._stops = StopStrings(stop, include=include_stop)
         self._include_stop = include_stop
@@ -113,7 +116,9 @@ class Detokenizer:
         """Add a token; return the text that has become safe to show, maybe none."""
         assert not self.is_stopped
         self._num_tokens += 1
-        return self._push(self._utf8.decode(self._tokens.token_bytes(token)))
+        shown = self._shown.get(token)
+        piece = self._tokens.token_bytes(token) if shown is None else shown
+        return self._push(self._utf8.decode(piece))
 
     def end(self, token: int) -> str:
         """Add the token that ends the completion; return its text if it is part of it."""

@@ -207,3 +207,11 @@ def test_a_template_that_counts_without_end_is_stopped(tokenizer: Tokenizer) -> 
 
     with pytest.raises(TemplateError, match="counts beyond 100000 steps"):
         ChatTemplate(loops, tokenizer).prompt(user("hi"))
+
+
+def test_marks_for_training_are_passed_over(tokenizer: Tokenizer) -> None:
+    source = "a{% generation %}{{ messages[0].content }}{% endgeneration %}b"
+
+    assert ChatTemplate(source, tokenizer).prompt(user("c")).tokens == tuple(
+        tokenizer.encode("acb")
+    )

@@ -152,3 +152,8 @@ def test_no_more_is_held_back_than_the_longest_stop_string_needs(
 @pytest.mark.parametrize("stops", [[], ["\n\n"]])
 def test_text_without_stop_strings_is_not_delayed(stops: list[str]) -> None:
     assert texts_of("a", "b", "c", stop=stops) == ["a", "b", "c", ""]
+
+
+def test_a_special_token_that_is_shown_counts_as_text() -> None:
+    shown = Detokenizer(Pieces(b"a", b"", b"b"), shown={1: "<mark>"})
+    assert stream(shown, 3) == ["a", "<mark>", "b", ""]

@@ -103,6 +103,32 @@ class ToyRunner:
         return [int(slot) for slot in slots]
 
 
+class ScriptedRunner(ToyRunner):
+    """Draws the tokens of a script one after the other, for one sequence at a time.
+
+    What a mask forbids is skipped; where it forbids all the rest, the first token allowed is drawn.
+    """
+
+    def __init__(self, num_blocks: int, block_size: int, script: Sequence[int]) -> None:
+        super().__init__(num_blocks, block_size)
+        self._script = list(script)
+        self._next = 0
+        self._last_position = -1
+
+    def _draw(self, batch: Batch, row: int, token: int) -> int:
+        position = int(batch.sampling.position[row])
+        if position != self._last_position + 1:
+            self._next = 0  # another answer
+        self._last_position = position
+        allowed = _allowed(batch, row)
+        for place in range(self._next, len(self._script)):
+            if allowed is None or self._script[place] in allowed:
+                self._next = place + 1
+                return self._script[place]
+        assert allowed, "an answer ends with its script"
+        return allowed[0]
+
+
 def toy_completion(
     prompt: Sequence[int],
     max_tokens: int,

@@ -19,6 +19,8 @@ FIELDS = [
     *("max_tokens", "max_completion_tokens", "n", "presence_penalty", "frequency_penalty"),
     *("logit_bias", "stream", "stream_options", "user", "metadata", "ignore_eos", "min_tokens"),
     *("stop_token_ids", "tools", "response_format", "logprobs", "best_of", "echo", "suffix"),
+    *("tool_choice", "parallel_tool_calls", "reasoning_effort", "thinking_token_budget"),
+    "chat_template_kwargs",
 ]
 
 text = st.text(max_size=20) | st.sampled_from(["", "\x00", "\ud800", "<|eot_id|>", "́", "🜁" * 9])
@@ -33,6 +35,25 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4),
     max_leaves=12,
 )
+calls = st.fixed_dictionaries(
+    {
+        "function": values
+        | st.fixed_dictionaries({"name": text | values, "arguments": text | values})
+    },
+    optional={"id": text | values, "type": values},
+)
+tools = st.fixed_dictionaries(
+    {
+        "type": st.just("function"),
+        "function": st.fixed_dictionaries(
+            {"name": st.sampled_from(["f", "g"]) | text},
+            optional={
+                "parameters": values | st.fixed_dictionaries({"properties": values}),
+                "description": text,
+            },
+        ),
+    }
+)
 messages = st.lists(
     st.fixed_dictionaries(
         {"role": st.sampled_from(["user", "system", "assistant", "tool", "developer"]) | values},
@@ -41,7 +62,10 @@ messages = st.lists(
             | st.lists(st.fixed_dictionaries({"type": st.just("text"), "text": text | values}))
             | values,
             "name": text | values,
-            "tool_calls": values,
+            "tool_calls": values | st.lists(calls, max_size=3),
+            "tool_call_id": text | values,
+            "function_call": values,
+            "reasoning_content": text | values,
         },
     ),
     max_size=4,
@@ -108,6 +132,13 @@ def test_odd_fields_beside_good_ones(target: Target, path: str, fields: dict) ->
 @given(messages=messages, stream=st.booleans())
 def test_odd_messages(target: Target, messages: list, stream: bool) -> None:
     body = {"messages": messages, "stream": stream, "max_tokens": 2}
+    check(target.post("/v1/chat/completions", as_json(body)))
+
+
+@fuzz
+@given(tools=st.lists(tools, max_size=3), choice=st.sampled_from(["auto", "required"]) | values)
+def test_odd_tools(target: Target, tools: list, choice: Any) -> None:
+    body = {**CHAT, "tools": tools, "tool_choice": choice, "max_tokens": 2}
     check(target.post("/v1/chat/completions", as_json(body)))
 
 

@@ -6,9 +6,9 @@ model has written a call that is no JSON, refusing to read it would end the conv
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from tercet_server.protocol.common import MAX_NAME_CHARS, RequestModel, ResponseModel, refuse
@@ -48,6 +48,12 @@ class FunctionDefinition(RequestModel):
     description: Annotated[str, Field(max_length=MAX_DESCRIPTION_CHARS)] | None = None
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
+
+    @model_validator(mode="after")
+    def _check_that_arguments_are_an_object(self) -> Self:
+        if (self.parameters or {}).get("type", "object") != "object":
+            refuse("parameters.type", "must be 'object': arguments have names")
+        return self
 
     @property
     def schema_text(self) -> str:

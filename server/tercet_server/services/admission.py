@@ -107,6 +107,7 @@ class Admission:
         logprobs: int | None = None,
         prompt_logprobs: int | None = None,
         grammar: Grammar | None = None,
+        shown_tokens: frozenset[int] = frozenset(),
     ) -> Generation:
         """Hand all sequences of a request to the engine, or none.
 
@@ -124,6 +125,7 @@ class Admission:
             logprobs: likeliest tokens to report for each of the answers'; None: no report.
             prompt_logprobs: the same for the prompts'.
             grammar: what every answer must obey.
+            shown_tokens: special tokens that the texts are to show.
 
         Raises:
             RequestError, EngineOverloaded, EngineDraining, EngineDead: why it was not taken.
@@ -148,6 +150,7 @@ class Admission:
                     grammar=grammar,
                     priority=request.priority or 0,
                     cache_salt=request.cache_salt or "",
+                    shown_tokens=shown_tokens,
                 )
                 for prompt in prompts
                 for own_params in [self._fitted(params, prompt) if max_tokens is None else params]

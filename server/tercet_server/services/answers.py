@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tercet_engine import TokenLogprobs
-from tercet_server.protocol.common import FinishReason, Usage
+from tercet_server.protocol.common import CompletionTokensDetails, FinishReason, Usage
 from tercet_server.services.events import (
     AnswerEnd,
     AnswerEvent,
@@ -16,6 +16,7 @@ from tercet_server.services.events import (
 from tercet_server.services.generation import Generation, Piece
 from tercet_server.services.logprobs import LogprobWriter
 from tercet_server.services.readers import AnswerReader, PlainReader
+from tercet_server.services.reasoning import ReasoningMeter
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Answers:
         prompt_tokens: what the conversation became.
         writer: knows the tokens' texts.
         readers: of each choice; None: all are plain text.
+        meters: of each choice's thought; none for a model that does not think.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Answers:
         writer: LogprobWriter,
         *,
         readers: Iterable[AnswerReader] | None = None,
+        meters: Sequence[ReasoningMeter] = (),
     ) -> None:
         self.model = model
         self.system_fingerprint = system_fingerprint
@@ -68,6 +71,7 @@ class Answers:
         self._generation = generation
         readers = readers or map(PlainReader, range(generation.num_choices))
         self._choices = [_Choice(reader) for reader in readers]
+        self._meters = meters
 
     @property
     def num_choices(self) -> int:
@@ -82,6 +86,8 @@ class Answers:
             EngineError: the engine has given up.
         """
         async for piece in self._generation.pieces():
+            if self._meters:
+                self._meters[piece.index].push(piece.token_ids)
             for event in self._choices[piece.index].events(piece):
                 yield event
 
@@ -98,7 +104,12 @@ class Answers:
 
     def usage(self) -> Usage:
         """Tokens up to now."""
-        return self._generation.usage()
+        usage = self._generation.usage()
+        if not self._meters:
+            return usage
+        num_tokens = sum(meter.num_tokens for meter in self._meters)
+        details = CompletionTokensDetails(reasoning_tokens=num_tokens)
+        return usage.model_copy(update={"completion_tokens_details": details})
 
     def close(self) -> None:
         """Give up what is still being computed; does nothing when nothing is."""

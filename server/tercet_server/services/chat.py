@@ -2,11 +2,18 @@
 
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tercet_engine import ChatPrompt, RequestError, TemplateError, TokenLogprobs
+from tercet_engine import (
+    ChatPrompt,
+    Grammar,
+    InvalidGrammar,
+    RequestError,
+    TemplateError,
+    TokenLogprobs,
+)
 from tercet_server.protocol.chat import (
     AssistantMessage,
     ChatChoice,
@@ -15,13 +22,13 @@ from tercet_server.protocol.chat import (
     ChatCompletionRequest,
     ChunkChoice,
     Delta,
-    Message,
 )
 from tercet_server.protocol.common import FinishReason, Usage
 from tercet_server.protocol.logprobs import ChatLogprobs
 from tercet_server.protocol.tools import CalledFunction, DeltaToolCall, MessageToolCall
 from tercet_server.record import RequestRecord
 from tercet_server.services.admission import Admission
+from tercet_server.services.answer_plan import AnswerPlan
 from tercet_server.services.answers import Answers, Turn
 from tercet_server.services.events import (
     AnswerEnd,
@@ -32,6 +39,8 @@ from tercet_server.services.events import (
     ToolCallStart,
 )
 from tercet_server.services.logprobs import LogprobWriter
+from tercet_server.services.schema_errors import check_schema
+from tercet_server.services.tools.schemas import enforced_schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +63,14 @@ class ChatService:
     async def answer(self, request: ChatCompletionRequest, record: RequestRecord) -> "Answers":
         """The same for whoever renders the answers in other words. It must be closed too."""
         model = record.model = self.admission.check_model(request.model)
-        if request.tools and request.tool_choice != "none":
-            message = "tools is not supported: this server does not offer tool calls yet"
-            raise RequestError(message, "tools")
+        engine = self.admission.engine
+        if engine.chat_template is None:
+            message = "this model has no chat template; use /v1/completions with a text prompt"
+            raise TemplateError(message)
+        plan = AnswerPlan.of(request, engine.chat_template, engine.tokenizer)
         try:
             prompt = await self.admission.tokenise(
-                [request.num_chars], "messages", self._prompt, request.messages
+                [request.num_chars], "messages", AnswerPlan.prompt, plan
             )
             generation = self.admission.submit(
                 request,
@@ -68,22 +79,35 @@ class ChatService:
                 record,
                 logprobs=request.num_logprobs,
                 prompt_logprobs=request.prompt_logprobs,
-                grammar=await self.admission.grammar(request),
+                grammar=await self._grammar(plan, prompt),
+                shown_tokens=plan.shown_tokens,
             )
         except RequestError as error:
             if error.param == "prompt":  # the engine's word for it
                 error.param = "messages"
             raise
-        engine = self.admission.engine
-        writer = LogprobWriter(engine.tokenizer)
-        return Answers(generation, model, engine.info.fingerprint, prompt.tokens, writer)
+        return Answers(
+            generation,
+            model,
+            engine.info.fingerprint,
+            prompt.tokens,
+            LogprobWriter(engine.tokenizer),
+            readers=plan.readers(prompt, generation.num_choices),
+            meters=plan.meters(prompt, generation.num_choices),
+        )
 
-    def _prompt(self, messages: Iterable[Message]) -> ChatPrompt:
-        template = self.admission.engine.chat_template
-        if template is None:
-            message = "this model has no chat template; use /v1/completions with a text prompt"
-            raise TemplateError(message)
-        return template.prompt([_as_dict(message) for message in messages])
+    async def _grammar(self, plan: AnswerPlan, prompt: ChatPrompt) -> Grammar | None:
+        spec = plan.grammar(prompt)
+        if spec is None:
+            return await self.admission.grammar(plan.request)
+        engine = self.admission.engine
+        try:
+            return await engine.compile_grammar(spec)
+        except InvalidGrammar:
+            for index, tool in plan.tools.items():
+                schema = enforced_schema(tool.function.parameters)
+                await check_schema(engine, schema, f"tools[{index}].function.parameters")
+            raise
 
 
 class ChatCompletionInProgress:
@@ -217,11 +241,3 @@ def _delta_call(event: ToolCallStart | ToolCallArguments) -> DeltaToolCall:
             )
         case ToolCallArguments():
             return DeltaToolCall(index=event.call, function=CalledFunction(arguments=event.text))
-
-
-def _as_dict(message: Message) -> dict[str, str]:
-    """A message as templates know it. `developer` is the new name of what they call `system`."""
-    role = "system" if message.role == "developer" else message.role
-    fields = {"role": role, "content": message.text}
-    optional = {"name": message.name, "tool_call_id": message.tool_call_id}
-    return fields | {name: value for name, value in optional.items() if value is not None}

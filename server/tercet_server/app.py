@@ -1,5 +1,6 @@
 """Puts the server together. Everything is passed in, so a test's server is the real one."""
 
+import asyncio
 from typing import Final
 
 from fastapi import Depends, FastAPI
@@ -20,9 +21,11 @@ from tercet_server.middleware.concurrency_limit import ConcurrencyLimit
 from tercet_server.middleware.head import Head
 from tercet_server.middleware.request_log import RequestLog
 from tercet_server.responses import answer_error
-from tercet_server.routes import chat, completions, health, models, page
+from tercet_server.routes import chat, completions, health, models, page, responses
+from tercet_server.services.responses.runs import Runs
 from tercet_server.settings import Settings
 from tercet_server.static_page import read_page
+from tercet_server.store_file import open_store
 
 _EXPOSED_HEADERS: Final = ["x-request-id", "openai-processing-ms", "retry-after", "retry-after-ms"]
 
@@ -37,6 +40,12 @@ def create_app(
         engine: which whoever made it closes; None: still being loaded, to be announced to
             `app.state.lifecycle.loaded`.
         logger: where its lines go; None: as the settings say.
+
+    Returns:
+        The application. Whoever made it must wait for `close_responses` in the end.
+
+    Raises:
+        InvalidSettings: the file for responses cannot be opened.
     """
     logger = logger or make_logger(settings)
     lifecycle = Lifecycle(engine)
@@ -61,13 +70,22 @@ def create_app(
     app.state.logger = logger
     app.state.metrics = metrics
     app.state.ignored_fields = IgnoredFields(logger)
-    for resource in (chat, completions, models):
+    app.state.response_store = open_store(settings)
+    app.state.response_runs = Runs(settings.background_responses, logger)
+    for resource in (chat, completions, models, responses):
         app.include_router(resource.router, prefix="/v1", dependencies=[Depends(check_api_key)])
     app.include_router(health.router)
     if settings.page:
         app.state.page = read_page()
         app.include_router(page.router)
     return app
+
+
+async def close_responses(app: FastAPI) -> None:
+    """Give up the responses that nobody waits for, and close the file of those that are kept."""
+    await app.state.response_runs.end()
+    if app.state.response_store is not None:
+        await asyncio.to_thread(app.state.response_store.close)
 
 
 def _cross_origin_rules(settings: Settings) -> list[Middleware]:
@@ -77,7 +95,7 @@ def _cross_origin_rules(settings: Settings) -> list[Middleware]:
         Middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origin,
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["*"],
             expose_headers=_EXPOSED_HEADERS,
         )

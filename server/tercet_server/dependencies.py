@@ -17,6 +17,7 @@ from tercet_server.record import RequestRecord
 from tercet_server.services.admission import Admission
 from tercet_server.services.chat import ChatService
 from tercet_server.services.completions import CompletionService
+from tercet_server.services.responses.service import ResponseService
 from tercet_server.settings import Settings
 
 _CHARS_PER_TOKEN: Final = 32
@@ -97,15 +98,38 @@ async def check_api_key(request: Request, settings: SettingsDep) -> None:
     """
     if not settings.api_key:
         return
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer":
-        given = request.headers.get("x-api-key", "")  # Anthropic's clients send it so
-    if not given.strip():
+    given = _given_key(request)
+    if not given:
         message = "no API key was given; send the header 'Authorization: Bearer YOUR_KEY'"
         raise InvalidApiKey(message)
-    given_digest = hashlib.sha256(given.strip().encode("latin-1")).digest()
+    given_digest = hashlib.sha256(given).digest()
     keys = [key.get_secret_value().encode() for key in settings.api_key]
     matches = [hmac.compare_digest(given_digest, hashlib.sha256(k).digest()) for k in keys]
     if not any(matches):
         message = "the API key is not one of this server's"
         raise InvalidApiKey(message)
+
+
+def _given_key(request: Request) -> bytes:
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        given = request.headers.get("x-api-key", "")  # Anthropic's clients send it so
+    return given.strip().encode("latin-1")
+
+
+async def _owner(request: Request, settings: SettingsDep) -> str:
+    """Who asks, as far as keys tell: a digest of theirs; "" where none are needed."""
+    return hashlib.sha256(_given_key(request)).hexdigest() if settings.api_key else ""
+
+
+OwnerDep = Annotated[str, Depends(_owner)]
+
+
+async def _response_service(
+    request: Request, chat: ChatServiceDep, owner: OwnerDep, logger: LoggerDep
+) -> ResponseService:
+    state = request.app.state
+    return ResponseService(chat, state.response_store, state.response_runs, owner, logger)
+
+
+ResponseServiceDep = Annotated[ResponseService, Depends(_response_service)]

@@ -3,9 +3,11 @@
 ServerError                 what this server itself refuses
 ├── InvalidHttp             400  what was sent is no request at all
 ├── InvalidRequest          400  the body does not say what it must
-│   └── PromptTooLarge
+│   ├── PromptTooLarge
+│   └── UnknownPrevious          the response to go on from is not there
 ├── InvalidApiKey           401
 ├── UnknownModel            404
+├── UnknownResponse         404
 ├── UnknownUrl              404
 ├── MethodNotAllowed        405
 ├── BodyTooLarge            413
@@ -15,6 +17,7 @@ ServerError                 what this server itself refuses
 ├── HeadTooLarge            431
 ├── ClientLeft              499  seen by the log only
 ├── ServerLoading           503
+├── StoreUnavailable        503
 ├── TooManyConnections      503
 └── RequestTimedOut         504
 
@@ -109,6 +112,14 @@ class PromptTooLarge(InvalidRequest):
         )
 
 
+class UnknownPrevious(InvalidRequest):
+    """A response that a conversation is made of is not stored here, or no more."""
+
+    def __init__(self, response_id: str, why: str) -> None:
+        words = f"the previous response {shown(response_id)} is not to be found: {why}"
+        super().__init__(words, "previous_response_id")
+
+
 class InvalidApiKey(ServerError):
     """The key is missing or wrong."""
 
@@ -121,6 +132,13 @@ class UnknownModel(ServerError):
         super().__init__(
             f"the model {shown(name)} does not exist; this server serves {names}", "model"
         )
+
+
+class UnknownResponse(ServerError):
+    """A response is asked for that is not stored here, or no more."""
+
+    def __init__(self, response_id: str, why: str) -> None:
+        super().__init__(f"the response {shown(response_id)} is not to be found: {why}")
 
 
 class UnknownUrl(ServerError):
@@ -162,9 +180,9 @@ class UnsupportedMediaType(ServerError):
 class TooManyRequests(ServerError):
     """More requests at once than the server takes."""
 
-    def __init__(self, max_requests: int) -> None:
+    def __init__(self, max_requests: int, kind: str = "requests") -> None:
         super().__init__(
-            f"the server is busy: at most {max_requests} requests may be in progress. "
+            f"the server is busy: at most {max_requests} {kind} may be in progress. "
             "Try again in 1 s"
         )
         self.retry_after_seconds = 1.0
@@ -182,6 +200,14 @@ class ServerLoading(ServerError):
 
     def __init__(self) -> None:
         super().__init__("the model is being loaded; try again in 2 s")
+        self.retry_after_seconds = 2.0
+
+
+class StoreUnavailable(ServerError):
+    """Responses that are kept cannot be read or written just now."""
+
+    def __init__(self) -> None:
+        super().__init__("the store of responses cannot be used just now; try again in 2 s")
         self.retry_after_seconds = 2.0
 
 
@@ -216,8 +242,10 @@ KINDS: Final[Mapping[type[Exception], ErrorKind]] = {
     InvalidHttp: ErrorKind(400, _INVALID, "invalid_http"),
     InvalidRequest: ErrorKind(400, _INVALID, "invalid_request"),
     PromptTooLarge: ErrorKind(400, _INVALID, "context_length_exceeded"),
+    UnknownPrevious: ErrorKind(400, _INVALID, "previous_response_not_found"),
     InvalidApiKey: ErrorKind(401, _INVALID, "invalid_api_key"),
     UnknownModel: ErrorKind(404, _INVALID, "model_not_found"),
+    UnknownResponse: ErrorKind(404, _INVALID, "response_not_found"),
     UnknownUrl: ErrorKind(404, _INVALID, "unknown_url"),
     MethodNotAllowed: ErrorKind(405, _INVALID, "method_not_allowed"),
     BodyTooLarge: ErrorKind(413, _INVALID, "body_too_large"),
@@ -228,6 +256,7 @@ KINDS: Final[Mapping[type[Exception], ErrorKind]] = {
     TooManyRequests: ErrorKind(429, "rate_limit_error", "overloaded"),
     ClientLeft: ErrorKind(499, _INVALID, "client_left"),
     ServerLoading: ErrorKind(503, _UNAVAILABLE, "loading"),
+    StoreUnavailable: ErrorKind(503, _UNAVAILABLE, "store_unavailable"),
     RequestTimedOut: ErrorKind(504, "timeout_error", "request_timed_out"),
     EngineError: _INTERNAL,
     RequestError: ErrorKind(400, _INVALID, "invalid_request"),

@@ -22,7 +22,7 @@ import uvicorn
 from typing_extensions import override
 
 from tercet_engine import AsyncEngine, ProgressListener, load_engine
-from tercet_server.app import create_app
+from tercet_server.app import close_responses, create_app
 from tercet_server.daemon_thread import run_in_daemon_thread
 from tercet_server.http_protocol import BoundedHttpProtocol
 from tercet_server.logs import make_logger, route_logging
@@ -122,7 +122,7 @@ class Server(uvicorn.Server):
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._logger = make_logger(settings)
-        app = create_app(settings, None, logger=self._logger)
+        self._app = app = create_app(settings, None, logger=self._logger)
         self._lifecycle: Lifecycle = app.state.lifecycle
         self._stop = asyncio.Event()
         super().__init__(
@@ -164,6 +164,7 @@ class Server(uvicorn.Server):
             finally:
                 self.should_exit = True
                 await serving
+                await close_responses(self._app)
 
     def stop(self) -> None:
         """Begin the drain. Called on the event loop's thread."""

@@ -91,6 +91,17 @@ class Settings(BaseSettings):
     drain_seconds: Annotated[float, Field(ge=0)] = 25
     """How long streams may go on after SIGTERM."""
 
+    store: bool = True
+    """Whether responses are kept, so that they can be retrieved and continued."""
+    store_path: Path | None = None
+    """The file they are kept in; None: memory, until the server ends."""
+    store_responses: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
+    store_bytes: Annotated[ByteSize, Field(ge=1024, le=2**40)] = ByteSize(128 * 2**20)
+    store_days: PositiveFloat = 30
+    """How long a response is kept that nobody continues."""
+    background_responses: Annotated[int, Field(ge=0, le=65536)] = 32
+    """Responses in progress for which no client waits; more are answered with 429."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"
 

@@ -95,6 +95,16 @@ WORDINGS: Final[Mapping[str, Wording]] = {
         "Limits", "Characters in one prompt. Unset: 32 for each token of the context.", "N"
     ),
     "request_timeout_seconds": Wording("Limits", "A request that takes longer is ended."),
+    "store": Wording(
+        "Responses", "Keep what /v1/responses answers, to be retrieved and continued."
+    ),
+    "store_path": Wording("Responses", "File they are kept in; unset: in memory.", "FILE"),
+    "store_responses": Wording("Responses", "Responses kept; the least used goes first.", "N"),
+    "store_bytes": Wording("Responses", "Size of all that are kept, e.g. 1GiB.", "SIZE"),
+    "store_days": Wording("Responses", "How long an unused one is kept.", "DAYS"),
+    "background_responses": Wording(
+        "Responses", "Responses in progress for which no client waits; more: 429.", "N"
+    ),
     "log_level": Wording("Log", "The least that is logged."),
     "log_format": Wording("Log", "Lines to read, or JSON for machines."),
 }

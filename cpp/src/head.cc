@@ -147,7 +147,8 @@ WideRows Head::Quantized(std::size_t first, std::size_t count) const {
 }
 
 std::size_t Head::decode_bytes() const {
-  return kind_ == HeadKind::kInt8 ? bytes() : vocab_size_ * hidden_size_ * sizeof(std::uint16_t);
+  return kind_ == HeadKind::kInt8 ? bytes() - low_->bytes()
+                                  : vocab_size_ * hidden_size_ * sizeof(std::uint16_t);
 }
 
 }  // namespace tercet

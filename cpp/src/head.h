@@ -56,12 +56,11 @@ class Head {
 
   // Read for every token: the high plane, or the table.
   std::size_t decode_bytes() const;
-  // Packed at load. The low plane comes as it is needed.
+  // Everything, though the low plane comes only as it is needed.
   std::size_t bytes() const {
-    return high_.bytes() + row_scales_.bytes() + screen_scales_.bytes() + margins_.bytes();
+    return high_.bytes() + (low_ == nullptr ? 0 : low_->bytes()) + row_scales_.bytes() +
+           screen_scales_.bytes() + margins_.bytes();
   }
-  // With all of it.
-  std::size_t most_bytes() const { return bytes() + (low_ == nullptr ? 0 : low_->bytes()); }
   std::size_t workspace_bytes() const {
     return values_.bytes() + scales_.bytes() + sums_.bytes() + reaches_.bytes() + gathered_.bytes();
   }

@@ -121,7 +121,7 @@ std::size_t ModelBuilder::WeightBytes(const ModelConfig& config, std::string_vie
                                       std::string_view head, std::string_view packing) {
   const Kernels& set = SelectKernels(kernels);
   const Head sized(ParseHead(head), config.vocab_size, config.hidden_size);
-  return TernaryWeightBytes(set, config, packing) + sized.most_bytes();
+  return TernaryWeightBytes(set, config, packing) + sized.bytes();
 }
 
 void ModelBuilder::SetNorm(int layer, std::string_view name, std::span<const float> weight) {

@@ -167,8 +167,8 @@ class Model:
     def weight_bytes(self) -> int:
         """Bytes held in packed weights, head included, embedding table not.
 
-        Of an int8 head half: the other half is packed when it is first needed, some rows by most
-        draws, all of them by the first that needs whole logits.
+        Half of an int8 head is packed when it is first needed, some rows by most draws, all of them
+        by the first that needs whole logits; until then that part of the memory is not touched.
         """
 
     @property

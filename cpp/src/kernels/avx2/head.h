@@ -12,8 +12,6 @@
 namespace tercet {
 namespace {
 
-// Beyond the four rows in work, 1,280 bytes each for 2,560 columns.
-constexpr size_t kHeadPrefetchBytes = 16384;
 // Two additions each.
 constexpr size_t kHeadLinesUntilWide = 4;
 
@@ -35,7 +33,7 @@ inline int32_t AddLanes(__m256i x) {
 // Adds unit * q(t, k) * nibble(n, k) of one plane.
 template <size_t kTokens, size_t kRows>
 inline void AddPlane(const uint8_t* rows, size_t row_bytes, const uint8_t* values, size_t stride,
-                     int16_t unit, __m256i (&totals)[kTokens][kRows]) {
+                     int16_t unit, size_t ahead, __m256i (&totals)[kTokens][kRows]) {
   const __m256i mask = _mm256_set1_epi8(15);
   const __m256i low_unit = _mm256_set1_epi16(unit);
   const __m256i high_unit = _mm256_set1_epi16(static_cast<int16_t>(128 * unit));
@@ -51,7 +49,9 @@ inline void AddPlane(const uint8_t* rows, size_t row_bytes, const uint8_t* value
 #pragma GCC unroll 4
       for (size_t n = 0; n < kRows; ++n) {
         const uint8_t* from = rows + n * row_bytes + i;
-        _mm_prefetch(reinterpret_cast<const char*>(from) + kHeadPrefetchBytes, _MM_HINT_T0);
+        if (ahead != 0) {
+          _mm_prefetch(reinterpret_cast<const char*>(from) + ahead, _MM_HINT_T1);
+        }
         const __m256i line = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
         const __m256i first = _mm256_and_si256(line, mask);
         const __m256i second = _mm256_and_si256(_mm256_srli_epi16(line, 4), mask);
@@ -77,14 +77,16 @@ inline void AddPlane(const uint8_t* rows, size_t row_bytes, const uint8_t* value
   }
 }
 
-// sums[t][n] = sum over k of q(t, k) * nibble(n, k) or, with a low plane, * (w(n, k) + 128).
+// sums[t][n] = sum over k of q(t, k) * nibble(n, k) or, with a low plane, * (w(n, k) + 128). Where
+// `ahead` is not 0, what lies so many bytes after each line is asked for.
 template <bool kBoth, size_t kTokens, size_t kRows>
 inline void HeadSums(const uint8_t* high, const uint8_t* low, size_t row_bytes,
-                     const uint8_t* values, size_t stride, int32_t (&sums)[kTokens][kRows]) {
+                     const uint8_t* values, size_t stride, size_t ahead,
+                     int32_t (&sums)[kTokens][kRows]) {
   __m256i totals[kTokens][kRows] = {};
-  AddPlane(high, row_bytes, values, stride, kBoth ? 16 : 1, totals);
+  AddPlane(high, row_bytes, values, stride, kBoth ? 16 : 1, ahead, totals);
   if constexpr (kBoth) {
-    AddPlane(low, row_bytes, values, stride, 1, totals);
+    AddPlane(low, row_bytes, values, stride, 1, ahead, totals);
   }
   for (size_t t = 0; t < kTokens; ++t) {
     for (size_t n = 0; n < kRows; ++n) {

@@ -10,12 +10,10 @@
 namespace tercet {
 namespace {
 
-// How far ahead memory is asked for: beyond the four rows in work, 1,280 bytes each for 2,560
-// columns.
-constexpr size_t kHeadPrefetchBytes = 16384;
-
-inline __m512i LoadHeadLine(const uint8_t* from) {
-  _mm_prefetch(reinterpret_cast<const char*>(from) + kHeadPrefetchBytes, _MM_HINT_T1);
+inline __m512i LoadHeadLine(const uint8_t* from, size_t ahead) {
+  if (ahead != 0) {
+    _mm_prefetch(reinterpret_cast<const char*>(from) + ahead, _MM_HINT_T1);
+  }
   return _mm512_loadu_si512(from);
 }
 
@@ -27,10 +25,12 @@ inline __m512i LoadValues(const uint8_t* from) {
   return values;
 }
 
-// sums[t][n] = sum over k of q(t, k) * nibble(n, k) or, with a low plane, * (w(n, k) + 128).
+// sums[t][n] = sum over k of q(t, k) * nibble(n, k) or, with a low plane, * (w(n, k) + 128). Where
+// `ahead` is not 0, what lies so many bytes after each line is asked for.
 template <bool kBoth, size_t kTokens, size_t kRows>
 inline void HeadSums(const uint8_t* high, const uint8_t* low, size_t row_bytes,
-                     const uint8_t* values, size_t stride, int32_t (&sums)[kTokens][kRows]) {
+                     const uint8_t* values, size_t stride, size_t ahead,
+                     int32_t (&sums)[kTokens][kRows]) {
   const __m512i mask = _mm512_set1_epi8(15);
   const size_t plane = stride / 2;
   __m512i lows[kTokens][kRows];
@@ -48,9 +48,9 @@ inline void HeadSums(const uint8_t* high, const uint8_t* low, size_t row_bytes,
     __m512i second[kRows];
 #pragma GCC unroll 4
     for (size_t n = 0; n < kRows; ++n) {
-      const __m512i h = LoadHeadLine(high + n * row_bytes + i);
+      const __m512i h = LoadHeadLine(high + n * row_bytes + i, ahead);
       if constexpr (kBoth) {
-        const __m512i l = LoadHeadLine(low + n * row_bytes + i);
+        const __m512i l = LoadHeadLine(low + n * row_bytes + i, ahead);
         // 0xCA: of the mask's bits the second, of the others the third.
         first[n] = _mm512_ternarylogic_epi32(mask, l, _mm512_slli_epi16(h, 4), 0xCA);
         second[n] = _mm512_ternarylogic_epi32(mask, _mm512_srli_epi16(l, 4), h, 0xCA);

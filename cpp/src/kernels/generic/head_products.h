@@ -7,8 +7,19 @@
 namespace tercet {
 namespace {
 
-// Rows to pass through all tokens before the next ones come: they stay in L1 and L2 meanwhile.
-constexpr size_t kHeadPanelRows = 32;
+// Rows to pass through all tokens before the next ones come: both planes of them stay in L1.
+constexpr size_t kHeadPanelRows = 16;
+
+// How far ahead memory is asked for where rows are passed once: beyond the four rows in work.
+constexpr size_t kHeadAheadBytes = 16384;
+
+// What is asked for meanwhile: every so many blocks of rows, beginning with number `first`, a block
+// asks for what lies `bytes` after it. The blocks of tokens share the next panel among them.
+struct HeadAhead {
+  size_t bytes;
+  size_t first;
+  size_t every;
+};
 
 struct HeadPlanes {
   const uint8_t* high;
@@ -19,12 +30,14 @@ struct HeadPlanes {
 // Calls put(m, n, sum) for kTokens tokens from m and rows [begin, end).
 template <bool kBoth, size_t kTokens, class Put>
 inline void HeadRowsOf(const HeadPlanes& planes, const WideRows& x, size_t m, size_t begin,
-                       size_t end, const Put& put) {
+                       size_t end, const HeadAhead& ahead, const Put& put) {
   constexpr size_t kRows = kHeadRows<kTokens>;
+  size_t number = 0;
   const auto block = [&](size_t n, auto& sums) {
     const uint8_t* low = kBoth ? planes.low + n * planes.row_bytes : nullptr;
     HeadSums<kBoth>(planes.high + n * planes.row_bytes, low, planes.row_bytes,
-                    x.values + m * x.stride, x.stride, sums);
+                    x.values + m * x.stride, x.stride,
+                    number++ % ahead.every == ahead.first ? ahead.bytes : 0, sums);
     for (size_t t = 0; t < kTokens; ++t) {
       for (size_t i = 0; i < sizeof sums[t] / sizeof sums[t][0]; ++i) {
         put(m + t, n + i, sums[t][i]);
@@ -45,11 +58,11 @@ inline void HeadRowsOf(const HeadPlanes& planes, const WideRows& x, size_t m, si
 // The same for `count` tokens, at most kTokens.
 template <bool kBoth, size_t kTokens, class Put>
 inline void HeadBlock(size_t count, const HeadPlanes& planes, const WideRows& x, size_t m,
-                      size_t begin, size_t end, const Put& put) {
+                      size_t begin, size_t end, const HeadAhead& ahead, const Put& put) {
   if (count == kTokens) {
-    HeadRowsOf<kBoth, kTokens>(planes, x, m, begin, end, put);
+    HeadRowsOf<kBoth, kTokens>(planes, x, m, begin, end, ahead, put);
   } else if constexpr (kTokens > 1) {
-    HeadBlock<kBoth, kTokens - 1>(count, planes, x, m, begin, end, put);
+    HeadBlock<kBoth, kTokens - 1>(count, planes, x, m, begin, end, ahead, put);
   }
 }
 
@@ -64,7 +77,9 @@ inline void HeadProducts(const HeadPlanes& planes, const WideRows& x, size_t beg
     for (size_t block = 0; block < num_blocks; ++block) {
       const size_t m = x.num_rows * block / num_blocks;
       const size_t m_end = x.num_rows * (block + 1) / num_blocks;
-      HeadBlock<kBoth, kHeadTokens>(m_end - m, planes, x, m, row, row_end, put);
+      const HeadAhead ahead{num_blocks > 1 ? step * planes.row_bytes : kHeadAheadBytes, block,
+                            num_blocks};
+      HeadBlock<kBoth, kHeadTokens>(m_end - m, planes, x, m, row, row_end, ahead, put);
     }
   }
 }

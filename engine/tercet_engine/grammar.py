@@ -55,19 +55,21 @@ class Constraint:
 
     def __init__(self, matcher: "LLMatcher", vocab_size: int) -> None:
         self._matcher = matcher
-        self._num_words = -(-vocab_size // 32)
+        self._mask = np.zeros(-(-vocab_size // 32), np.uint32)
+        self._address = self._mask.ctypes.data  # takes as long to find out as half a mask
 
     def mask(self) -> Mask:
         """Which tokens may come next: uint32 [ceil(vocab_size / 32)], bit t % 32 of word t / 32.
 
+        It is good until the next call.
+
         Raises:
             GrammarFailed: a bound was reached; what may follow is not known.
         """
-        mask = np.zeros(self._num_words, np.uint32)
-        self._matcher.unsafe_compute_mask_ptr(mask.ctypes.data, mask.nbytes)
-        if self._matcher.is_error() or not mask.any():
+        self._matcher.unsafe_compute_mask_ptr(self._address, self._mask.nbytes)
+        if self._matcher.is_error() or not self._mask.any():
             raise GrammarFailed
-        return mask
+        return self._mask
 
     def accept(self, token: int) -> None:
         """Go on by a token that the mask allowed.

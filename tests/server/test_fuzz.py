@@ -158,15 +158,16 @@ def test_odd_prompts(target: Target, prompt: Any, n: int) -> None:
 
 
 @fuzz
-@given(path=st.sampled_from(["/v1/embeddings", "/v1/decisions"]), value=values, question=values)
+@given(
+    path=st.sampled_from(["/v1/embeddings", "/v1/decisions"]), value=values, question=text | values
+)
 def test_odd_inputs(target: Target, path: str, value: Any, question: Any) -> None:
     options = [{"value": value}, {"value": "b"}]
-    questions = [
-        {"type": "choice", "instructions": question, "choices": options},
-        question,
-    ]
-    check(target.post(path, as_json({"input": value, "questions": questions})))
-    check(target.post(path, as_json({"input": [{"role": "user", "content": value}, value]})))
+    asked = [{"type": "choice", "instructions": question, "choices": options}]
+    data = [{"type": "input_json", "data": {"a": value}}]
+    turns = [{"role": "user", "content": value}, {"role": "user", "content": data}]
+    for what in (value, turns[:1], turns[1:]):
+        check(target.post(path, as_json({"input": what, "questions": asked})))
 
 
 @fuzz

@@ -3,6 +3,7 @@
 Images are named here only to be refused in words.
 """
 
+import json
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Discriminator, Field, Tag
@@ -28,12 +29,22 @@ class RefusalPart(RequestModel):
     type: Literal["refusal"]
     refusal: str
 
+    @property
+    def text(self) -> str:
+        """The words, under the name they have in other parts."""
+        return self.refusal
+
 
 class JsonPart(RequestModel):
     """Data, to be read as text."""
 
     type: Literal["input_json"]
     data: dict[str, Any] | list[dict[str, Any]]
+
+    @property
+    def text(self) -> str:
+        """The data as the model reads it."""
+        return json.dumps(self.data, ensure_ascii=False)
 
 
 def _tag_of_part(part: object) -> str | None:

@@ -4,7 +4,6 @@ The question stands at the end of the conversation, in the user's turn, so that 
 request share everything before it.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from tercet_server.protocol.decision_input import (
@@ -13,8 +12,6 @@ from tercet_server.protocol.decision_input import (
     InputCall,
     InputCallOutput,
     InputItem,
-    JsonPart,
-    RefusalPart,
 )
 from tercet_server.protocol.decisions import ChoiceQuestion, Predicate, Question, ScoreQuestion
 
@@ -96,16 +93,7 @@ def _said(item: InputItem) -> tuple[str, str]:
 def _text(content: Content) -> str:
     if isinstance(content, str):
         return content
-    return "\n".join(map(_text_of_part, content))
-
-
-def _text_of_part(part: object) -> str:
-    match part:
-        case JsonPart():
-            return json.dumps(part.data, ensure_ascii=False)
-        case RefusalPart():
-            return part.refusal
-    return str(getattr(part, "text", ""))
+    return "\n".join(part.text for part in content)
 
 
 def _turn(role: str, text: str) -> Turn:

@@ -12,6 +12,7 @@ from tercet_engine.completion import (
     EngineInfo,
     FinishReason,
     GenerationDefaults,
+    Pooling,
     TokenLogprobs,
 )
 from tercet_engine.completion_stream import CompletionStream
@@ -111,6 +112,7 @@ __all__ = [
     "LoadError",
     "ModelNotFound",
     "OutOfMemory",
+    "Pooling",
     "ProgressListener",
     "PromptEmpty",
     "PromptTooLong",

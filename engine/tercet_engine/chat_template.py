@@ -104,6 +104,11 @@ class ChatTemplate:
         """The template as it was published."""
         return self._source
 
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """What it may refer to beside the messages: special tokens' texts by their names."""
+        return self._variables
+
     def prompt(
         self,
         messages: Sequence[Mapping[str, Any]],

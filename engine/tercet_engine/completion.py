@@ -109,6 +109,7 @@ class EngineInfo:
             template or defaults, or the arithmetic do.
         max_context_tokens: prompt and answer together.
         vocab_size: token ids are below it.
+        hidden_size: numbers in an embedding.
         kernels: the kernel set in use.
         packing: how it keeps ternary weights.
         num_threads: worker threads in use.
@@ -124,6 +125,7 @@ class EngineInfo:
     fingerprint: str
     max_context_tokens: int
     vocab_size: int
+    hidden_size: int
     kernels: str
     packing: str
     num_threads: int

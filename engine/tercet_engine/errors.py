@@ -89,7 +89,13 @@ class PromptTooLong(RequestError):
     """The prompt, or the prompt and the answer asked for, exceed the context."""
 
     def __init__(self, num_prompt_tokens: int, max_tokens: int | None, max_context: int) -> None:
-        if max_tokens is None or num_prompt_tokens >= max_context:
+        if max_tokens == 0:
+            message = (
+                f"the prompt has {num_prompt_tokens} tokens; this model's context is {max_context} "
+                "tokens. Shorten the prompt"
+            )
+            param = "prompt"
+        elif max_tokens is None or num_prompt_tokens >= max_context:
             message = (
                 f"the prompt has {num_prompt_tokens} tokens and at least one must be generated; "
                 f"this model's context is {max_context} tokens. Shorten the prompt"

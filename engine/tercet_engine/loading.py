@@ -19,6 +19,7 @@ from tercet_engine.config import EngineConfig
 from tercet_engine.errors import CheckpointError, ModelNotFound
 from tercet_engine.hub import EMBEDDED_MODEL, find_model
 from tercet_engine.model_files import ModelFiles
+from tercet_engine.model_shape import ModelShape
 from tercet_engine.progress import ProgressListener, Silent
 from tercet_engine.synthetic import SHAPES, SyntheticWeights
 from tercet_engine.tokenizer import Tokenizer
@@ -61,7 +62,7 @@ def load_engine(
     stop_token_ids = files.stop_token_ids(tokenizer, checkpoint.shape.vocab_size)
     defaults = files.generation_defaults()
     loaded = load_model(checkpoint, config, progress or Silent())
-    info = _info(folder.model_id, loaded, checkpoint.shape.vocab_size, stop_token_ids, defaults)
+    info = _info(folder.model_id, loaded, checkpoint.shape, stop_token_ids, defaults)
     fingerprint = _fingerprint(info, tokenizer, chat_template)
     info = dataclasses.replace(info, fingerprint=fingerprint)
     return AsyncEngine(loaded.runner, config, info, tokenizer, chat_template)
@@ -87,8 +88,7 @@ def load_synthetic_engine(
     weights = SyntheticWeights(SHAPES[shape])
     tokenizer = Tokenizer.from_folder(EMBEDDED_MODEL)
     loaded = load_model(weights, config, progress or Silent())
-    vocab_size = weights.shape.vocab_size
-    info = _info(f"synthetic-{shape}", loaded, vocab_size, frozenset(), GenerationDefaults())
+    info = _info(f"synthetic-{shape}", loaded, weights.shape, frozenset(), GenerationDefaults())
     return AsyncEngine(loaded.runner, config, info, tokenizer)
 
 
@@ -122,7 +122,7 @@ def _fingerprint(info: EngineInfo, tokenizer: Tokenizer, template: ChatTemplate 
 def _info(
     model_id: str,
     loaded: "LoadedModel",
-    vocab_size: int,
+    shape: ModelShape,
     stop_token_ids: frozenset[int],
     defaults: GenerationDefaults,
 ) -> EngineInfo:
@@ -132,7 +132,8 @@ def _info(
         created=int(time.time()),
         fingerprint=loaded.fingerprint,
         max_context_tokens=loaded.plan.max_context,
-        vocab_size=vocab_size,
+        vocab_size=shape.vocab_size,
+        hidden_size=shape.hidden_size,
         kernels=model.kernels,
         packing=model.packing,
         num_threads=model.num_threads,

@@ -21,7 +21,17 @@ from tercet_server.middleware.concurrency_limit import ConcurrencyLimit
 from tercet_server.middleware.head import Head
 from tercet_server.middleware.request_log import RequestLog
 from tercet_server.responses import answer_error
-from tercet_server.routes import chat, completions, health, models, page, responses
+from tercet_server.routes import (
+    chat,
+    completions,
+    decisions,
+    embeddings,
+    health,
+    models,
+    page,
+    responses,
+    tokenize,
+)
 from tercet_server.services.responses.runs import Runs
 from tercet_server.settings import Settings
 from tercet_server.static_page import read_page
@@ -72,8 +82,11 @@ def create_app(
     app.state.ignored_fields = IgnoredFields(logger)
     app.state.response_store = open_store(settings)
     app.state.response_runs = Runs(settings.background_responses, logger)
-    for resource in (chat, completions, models, responses):
-        app.include_router(resource.router, prefix="/v1", dependencies=[Depends(check_api_key)])
+    has_key = [Depends(check_api_key)]
+    for resource in (chat, completions, decisions, embeddings, models, responses, tokenize):
+        app.include_router(resource.router, prefix="/v1", dependencies=has_key)
+    app.include_router(tokenize.counts, prefix="/v1", dependencies=has_key)
+    app.include_router(tokenize.router, dependencies=has_key)
     app.include_router(health.router)
     if settings.page:
         app.state.page = read_page()

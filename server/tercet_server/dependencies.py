@@ -17,7 +17,10 @@ from tercet_server.record import RequestRecord
 from tercet_server.services.admission import Admission
 from tercet_server.services.chat import ChatService
 from tercet_server.services.completions import CompletionService
+from tercet_server.services.decisions import DecisionService
+from tercet_server.services.embeddings import EmbeddingService
 from tercet_server.services.responses.service import ResponseService
+from tercet_server.services.tokenize import TokenizeService
 from tercet_server.settings import Settings
 
 _CHARS_PER_TOKEN: Final = 32
@@ -84,8 +87,23 @@ async def _completion_service(admission: AdmissionDep) -> CompletionService:
     return CompletionService(admission)
 
 
+async def _embedding_service(admission: AdmissionDep) -> EmbeddingService:
+    return EmbeddingService(admission)
+
+
+async def _decision_service(admission: AdmissionDep) -> DecisionService:
+    return DecisionService(admission)
+
+
+async def _tokenize_service(admission: AdmissionDep) -> TokenizeService:
+    return TokenizeService(admission)
+
+
 ChatServiceDep = Annotated[ChatService, Depends(_chat_service)]
 CompletionServiceDep = Annotated[CompletionService, Depends(_completion_service)]
+EmbeddingServiceDep = Annotated[EmbeddingService, Depends(_embedding_service)]
+DecisionServiceDep = Annotated[DecisionService, Depends(_decision_service)]
+TokenizeServiceDep = Annotated[TokenizeService, Depends(_tokenize_service)]
 
 
 async def check_api_key(request: Request, settings: SettingsDep) -> None:

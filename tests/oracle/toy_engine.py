@@ -88,6 +88,7 @@ def make_toy_engine(
         fingerprint="tc-0123456789abcdef",
         max_context_tokens=max_context,
         vocab_size=VOCAB_SIZE + len(marks),
+        hidden_size=2,
         kernels="toy",
         packing="toy",
         num_threads=1,

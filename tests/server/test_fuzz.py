@@ -13,7 +13,15 @@ from tercet_server.app import create_app
 from tests.oracle.toy_engine import make_toy_engine
 from tests.server.conftest import CHAT, TEXT, settings_of
 
-PATHS = {"/v1/chat/completions": CHAT, "/v1/completions": TEXT}
+PATHS = {
+    "/v1/chat/completions": CHAT,
+    "/v1/completions": TEXT,
+    "/v1/embeddings": {"input": "a"},
+    "/v1/decisions": {"input": "a", "questions": [{"type": "predicate", "instructions": "b"}]},
+    "/tokenize": {"prompt": "a"},
+    "/detokenize": {"tokens": [1]},
+    "/apply-template": {"messages": CHAT["messages"]},
+}
 FIELDS = [
     *("messages", "prompt", "model", "temperature", "top_p", "top_k", "min_p", "seed", "stop"),
     *("max_tokens", "max_completion_tokens", "n", "presence_penalty", "frequency_penalty"),
@@ -21,6 +29,7 @@ FIELDS = [
     *("stop_token_ids", "tools", "response_format", "logprobs", "best_of", "echo", "suffix"),
     *("tool_choice", "parallel_tool_calls", "reasoning_effort", "thinking_token_budget"),
     "chat_template_kwargs",
+    *("input", "questions", "dimensions", "encoding_format", "content", "tokens", "with_pieces"),
 ]
 
 text = st.text(max_size=20) | st.sampled_from(["", "\x00", "\ud800", "<|eot_id|>", "́", "🜁" * 9])
@@ -149,6 +158,19 @@ def test_odd_prompts(target: Target, prompt: Any, n: int) -> None:
 
 
 @fuzz
+@given(
+    path=st.sampled_from(["/v1/embeddings", "/v1/decisions"]), value=values, question=text | values
+)
+def test_odd_inputs(target: Target, path: str, value: Any, question: Any) -> None:
+    options = [{"value": value}, {"value": "b"}]
+    asked = [{"type": "choice", "instructions": question, "choices": options}]
+    data = [{"type": "input_json", "data": {"a": value}}]
+    turns = [{"role": "user", "content": value}, {"role": "user", "content": data}]
+    for what in (value, turns[:1], turns[1:]):
+        check(target.post(path, as_json({"input": what, "questions": asked})))
+
+
+@fuzz
 @given(path=st.sampled_from(sorted(PATHS)), content=st.binary(max_size=60) | values.map(as_json))
 def test_odd_bodies(target: Target, path: str, content: bytes) -> None:
     check(target.post(path, content))
@@ -175,10 +197,14 @@ def test_deep_bodies(target: Target, depth: int) -> None:
         {"prompt": "a", "metadata": {str(i): 1 for i in range(100_000)}},
         {"prompt": "a", "model": "x" * 1_000_000},
         {"prompt": "a", **{f"field{i}": i for i in range(100_000)}},
+        {"prompt": "a", "tokens": ["x"] * 200_000},
+        {"prompt": "a", "input": [""] * 200_000},
+        {"prompt": "a", "questions": [{}] * 200_000},
     ],
     ids=lambda body: f"{list(body)[-1]}-{len(str(body))}",
 )
 def test_large_bodies(target: Target, body: dict) -> None:
-    response = target.post("/v1/completions", as_json(body))
-    check(response)
-    assert len(response.content) < 2000
+    for path in ("/v1/completions", "/v1/embeddings", "/v1/decisions", "/detokenize"):
+        response = target.post(path, as_json(body))
+        check(response)
+        assert len(response.content) < 2000

@@ -1,9 +1,11 @@
 """What every model of the protocol is made from."""
 
-from typing import Final, NoReturn
+from typing import Final, NoReturn, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
+
+from tercet_server.protocol.unsupported import HARMLESS_FIELDS, find_unsupported
 
 MAX_NAME_CHARS: Final = 256
 
@@ -23,6 +25,24 @@ class RequestModel(BaseModel):
         allow_inf_nan=False,
         hide_input_in_errors=True,
     )
+
+
+class OpenRequest(RequestModel):
+    """A body whose unknown fields are kept by name, to be logged; impossible ones are refused."""
+
+    model_config = ConfigDict(extra="allow")
+
+    @property
+    def ignored_fields(self) -> list[str]:
+        """Names that the client sent and this server does not know, at most 32 of them."""
+        names = (name for name in self.model_extra or {} if name not in HARMLESS_FIELDS)
+        return [name for name, _ in zip(names, range(32), strict=False)]
+
+    @model_validator(mode="after")
+    def _refuse_what_is_not_there(self) -> Self:
+        if found := find_unsupported(self.model_extra or {}):
+            refuse(*found)
+        return self
 
 
 class ResponseModel(BaseModel):

@@ -35,6 +35,11 @@ async def send_answer(request: Request, answer: Answer, *, stream: bool) -> Resp
         answer.close()
 
 
+async def send_whole(request: Request, work: Coroutine[Any, Any, ResponseModel]) -> Response:
+    """Answer with what the work results in. It is given up when its client leaves."""
+    return json_response(await _unless_client_leaves(request, work))
+
+
 async def _unless_client_leaves(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """Do the work; stop and raise `ClientLeft` as soon as nobody waits for it."""
     task = asyncio.create_task(work)

@@ -68,8 +68,8 @@ class AnswerPlan:
         form, thinking = format_of(template.source), thinking_of(template, tokenizer)
         return cls(request, template, tokenizer, form, thinking, _callable_tools(request))
 
-    def prompt(self) -> ChatPrompt:
-        """The conversation as tokens.
+    def prompt(self, *, add_generation_prompt: bool = True) -> ChatPrompt:
+        """The conversation as tokens, with the opening of the assistant's turn at its end.
 
         Raises:
             TemplateError: the template does not take it.
@@ -81,6 +81,7 @@ class AnswerPlan:
         return self.template.prompt(
             template_messages(request.messages, self.form, instructions),
             tools=self._native_tools(),
+            add_generation_prompt=add_generation_prompt,
             variables=self._variables(),
         )
 

@@ -1,7 +1,7 @@
 """The central loop, one step at a time. No threads, no text: same calls, same tokens."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from tercet_engine.batch import Batch, make_batch
@@ -31,6 +31,9 @@ class Runner(Protocol):
 
     def run(self, batch: Batch) -> StepResult:
         """Compute a batch and draw or score one token for each of its outputs."""
+
+    def head_stats(self) -> Mapping[str, int]:
+        """How tokens were drawn so far, see `_core.Model.head_stats`; empty if that is unknown."""
 
     def close(self) -> None:
         """Give back threads and memory."""
@@ -84,6 +87,7 @@ class EngineCore:
             max_step_seconds=config.max_step_ms / 1000,
         )
         self._counters = Counters()
+        self._head_stats: Mapping[str, int] = {}  # as any thread may read it, the model never
 
     @property
     def has_work(self) -> bool:
@@ -113,6 +117,7 @@ class EngineCore:
         start = self._clock()
         result = self._runner.run(batch)
         self._scheduler.observe(self._clock() - start)
+        self._head_stats = self._runner.head_stats()
         self._counters.num_steps += 1
         self._counters.num_computed_tokens += self._scheduler.num_tokens_in_step
         if batch.has_scores:
@@ -146,6 +151,7 @@ class EngineCore:
             num_drafted_tokens=self._scheduler.num_drafted_tokens,
             num_accepted_tokens=self._scheduler.num_accepted_tokens,
             num_refused=0,
+            head=self._head_stats,
         )
 
     def check_invariants(self) -> None:

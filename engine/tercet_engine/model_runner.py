@@ -85,6 +85,10 @@ class ModelRunner:
             hidden,
         )
 
+    def head_stats(self) -> dict[str, int]:
+        """How tokens were drawn since the model was built."""
+        return self._model.head_stats()
+
     def close(self) -> None:
         """Join the model's threads."""
         self._model.close()

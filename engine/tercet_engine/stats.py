@@ -6,7 +6,7 @@ sees every value whole, if not all of the same instant.
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,6 +49,8 @@ class EngineStats:
         num_drafted_tokens: tokens guessed and computed beside the one they follow.
         num_accepted_tokens: those of them that were right.
         num_refused: requests refused because the waiting line was full.
+        head: how tokens were drawn: "screened" from half of the head, with so many logits
+            "finished"; from "full" rows of logits, "undecided" ones of them after a screening.
     """
 
     num_running: int
@@ -66,6 +68,7 @@ class EngineStats:
     num_drafted_tokens: int
     num_accepted_tokens: int
     num_refused: int
+    head: Mapping[str, int]
 
 
 class DrainRate:

@@ -27,6 +27,10 @@ _COUNTERS: Final = {
     "requests_refused": ("num_refused", "Requests refused because the waiting line was full."),
     "preemptions": ("num_preemptions", "Completions set back to make room for older ones."),
 }
+_HEAD_TEXT: Final = (
+    "Tokens drawn from half of the head (screened) with so many logits finished, and rows of all "
+    "logits computed (full), some of them after a screening (undecided)."
+)
 
 
 class Metrics:
@@ -69,6 +73,10 @@ class _EngineCollector(Collector):
         yield from _gauges(stats)
         for name, (field, text) in _COUNTERS.items():
             yield CounterMetricFamily(f"tercet_{name}", text, getattr(stats, field))
+        head = CounterMetricFamily("tercet_head", _HEAD_TEXT, labels=["kind"])
+        for kind, count in stats.head.items():
+            head.add_metric([kind], count)
+        yield head
 
 
 def _gauges(stats: EngineStats) -> Iterator[Metric]:

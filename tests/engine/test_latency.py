@@ -34,6 +34,9 @@ class TimedModel:
         # Never the same, so that nothing can be guessed.
         return StepResult(range(self.num_drawn, self.num_drawn + len(batch.outputs)))
 
+    def head_stats(self) -> dict[str, int]:
+        return {}
+
     def close(self) -> None:
         pass
 

@@ -65,6 +65,9 @@ class ToyRunner:
         most = max(batch.sampling.num_logprobs.tolist(), default=-1)
         return StepResult(tokens, *_scores(tokens, max(most, 0)), _hidden(batch))
 
+    def head_stats(self) -> dict[str, int]:
+        return {}
+
     def close(self) -> None:
         self.is_closed.set()
 

@@ -11,8 +11,11 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
-from tercet_engine.errors import InvalidGrammar
+import numpy as np
+
+from tercet_engine.errors import GrammarFailed, InvalidGrammar
 from tercet_engine.grammar import Grammar, GrammarSpec
+from tercet_engine.grammar_bounds import find_excess
 from tercet_engine.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -80,6 +83,8 @@ class GrammarCompiler:
         self._worker.shutdown(wait=False, cancel_futures=True)
 
     def _compile(self, spec: GrammarSpec) -> Grammar:
+        if excess := find_excess(spec.kind, spec.text):
+            raise InvalidGrammar(spec.param, f"cannot be enforced: {excess}")
         # Some 12 MB, which most servers never need.
         from tercet_engine.grammar_backend import GrammarBackend  # noqa: PLC0415
 
@@ -94,7 +99,23 @@ class GrammarCompiler:
         if matcher.is_error():
             reason = _first_line(matcher.get_error())
             raise InvalidGrammar(spec.param, f"cannot be enforced: {reason}")
-        return Grammar(matcher, self._vocab_size)
+        compiled = Grammar(matcher, self._vocab_size)
+        try:
+            self._try(compiled)
+        except GrammarFailed:
+            message = "cannot be enforced: it is too complex, or nothing obeys it"
+            raise InvalidGrammar(spec.param, message) from None
+        return compiled
+
+    def _try(self, grammar: Grammar) -> None:
+        """Take two steps: the first are the dearest, and where most failures come to light."""
+        constraint = grammar.start()
+        word = int(np.flatnonzero(mask := constraint.mask())[0])
+        bits = int(mask[word])
+        token = word * 32 + (bits & -bits).bit_length() - 1
+        if token not in self._end_tokens:
+            constraint.accept(token)
+            constraint.mask()
 
 
 def _first_line(error: object) -> str:

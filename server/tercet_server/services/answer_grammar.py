@@ -12,15 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tercet_engine import json_rule
 from tercet_server.services.tools.formats import ToolFormat
 
 MAX_LEADING_SPACES: Final = 4
-_JSON_STYLE: Final[Mapping[str, Any]] = {
-    "whitespace_flexible": False,
-    "item_separator": ", ",
-    "key_separator": ": ",
-}
-"""As models have seen calls: a weak one gets lost where any white space is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +68,6 @@ def lark_of(thought: Thought | None, calls: Calls | None, text_rule: str | None)
     else:
         rules.append(f"answer: {text_rule or 'TEXT'}")
     return "\n".join([f"start: {start}", *rules]) + "\n"
-
-
-def json_rule(schema: Any) -> str:
-    """A rule for JSON that validates, in the spacing of calls."""
-    if isinstance(schema, bool):
-        schema = {} if schema else {"not": {}}
-    return f"%json {json.dumps({**schema, 'x-guidance': _JSON_STYLE})}"
 
 
 def _thought_rules(thought: Thought) -> list[str]:

@@ -56,7 +56,7 @@ async def test_every_call_that_has_ended_validates(engine: AsyncEngine) -> None:
         await asyncio.gather(*map(ask, range(NUM_REQUESTS)))
 
     assert outcomes.total() == NUM_REQUESTS
-    assert outcomes["valid"] > 0.4 * NUM_REQUESTS, outcomes  # else this shows little
+    assert outcomes["valid"] > 0.25 * NUM_REQUESTS, outcomes  # else this shows little
 
 
 def check(tools: list[dict[str, Any]], status: int, answer: dict[str, Any]) -> str:

@@ -20,15 +20,17 @@ MAX_LEADING_SPACES: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Thought:
-    """The thought before an answer, of a model whose marks are tokens.
+    """The thought before an answer.
 
     Attributes:
         is_open: whether the answer begins in its midst.
         max_tokens: after which it must end; None: any length.
+        has_tokens: whether its marks are tokens; if not, its length cannot be limited.
     """
 
     is_open: bool
     max_tokens: int | None
+    has_tokens: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,9 @@ def lark_of(thought: Thought | None, calls: Calls | None, text_rule: str | None)
 
 
 def _thought_rules(thought: Thought) -> list[str]:
+    if not thought.has_tokens:
+        opening = "" if thought.is_open else _quoted("<think>")
+        return [f"thought: {opening} thinking", f"thinking[lazy]: TEXT {_quoted('</think>')}"]
     opening = "" if thought.is_open else "<think> "
     if thought.max_tokens == 0:
         return [f"thought: {opening}</think>"]

@@ -174,7 +174,7 @@ class AnswerPlan:
         if self.request.thinking_token_budget is not None:
             message = "cannot be enforced: no single token ends this model's thoughts"
             raise InvalidGrammar("thinking_token_budget", message)
-        return None
+        return Thought(is_begun, None, has_tokens=False)
 
     def _calls(self) -> Calls | None:
         if not self.tools:

@@ -66,6 +66,7 @@ from tercet_engine.sampling_params import (
     MAX_STOP_TOKEN_IDS,
     SamplingParams,
 )
+from tercet_engine.schema_rule import json_rule
 from tercet_engine.stats import EngineStats
 from tercet_engine.synthetic import SHAPES as SYNTHETIC_SHAPES
 from tercet_engine.tokenizer import Tokenizer
@@ -126,6 +127,7 @@ __all__ = [
     "Tokenizer",
     "TooManyChoices",
     "UnsupportedModel",
+    "json_rule",
     "load_engine",
     "load_synthetic_engine",
     "measure_bandwidth",

@@ -18,6 +18,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "thinking": {"template": chat_templates.THINKING, "marks": MARKS},
     "in_prompt": {"template": chat_templates.THINKING_IN_PROMPT, "marks": MARKS},
     "spelled": {"template": chat_templates.THINKING},
+    "spelled_in_prompt": {"template": chat_templates.THINKING_IN_PROMPT},
     "special": {"template": chat_templates.THINKING, "marks": MARKS, "are_special": True},
 }
 
@@ -25,7 +26,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 @pytest.fixture
 def engine_of(toy_engines: Callable[..., AsyncEngine]) -> Callable[..., AsyncEngine]:
     def make(family: str, script: str) -> AsyncEngine:
-        if family == "in_prompt":
+        if "in_prompt" in family:
             script = script.removeprefix("<think>\n")
         return toy_engines(num_blocks=256, max_context=4096, script=script, **FAMILIES[family])
 
@@ -136,7 +137,7 @@ async def test_a_budget_that_cannot_be_kept_is_refused(engine_of: Any) -> None:
     assert response.json()["error"]["param"] == "thinking_token_budget"
 
 
-@pytest.mark.parametrize("family", ["thinking", "in_prompt"])
+@pytest.mark.parametrize("family", sorted(FAMILIES))
 @pytest.mark.parametrize("choice", ["auto", "required"])
 async def test_a_call_may_follow_a_thought(family: str, choice: str, engine_of: Any) -> None:
     call = '<tool_call>{"name": "look", "arguments": {}}</tool_call>'
@@ -146,7 +147,7 @@ async def test_a_call_may_follow_a_thought(family: str, choice: str, engine_of: 
     assert [c["function"]["name"] for c in told["tool_calls"]] == ["look"]
 
 
-@pytest.mark.parametrize("family", ["thinking", "in_prompt"])
+@pytest.mark.parametrize("family", sorted(FAMILIES))
 async def test_structure_begins_after_the_thought(family: str, engine_of: Any) -> None:
     script = ANSWER.replace("Because.", '{"a": 1}')
     schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
@@ -154,6 +155,14 @@ async def test_structure_begins_after_the_thought(family: str, engine_of: Any) -
     told = await message(engine_of(family, script), response_format=response_format)
     assert told["reasoning_content"] == "Let me see."
     assert json.loads(told["content"])["a"] == 1
+
+
+@pytest.mark.parametrize("family", ["thinking", "in_prompt"])
+async def test_a_structure_that_begins_with_the_answer_leaves_no_room_for_a_thought(
+    family: str, engine_of: Any
+) -> None:
+    told = await message(engine_of(family, "aab"), regex="a+b")
+    assert told == {"role": "assistant", "content": "aab", "refusal": None}
 
 
 async def test_earlier_thoughts_are_taken_back(engine_of: Any) -> None:

@@ -178,6 +178,21 @@ async def test_a_stream_tells_a_calls_name_first_and_then_its_arguments(engine_o
     assert list(map(json.loads, joined)) == [{"city": "Oslo", "days": 2}, {}]
 
 
+async def test_every_token_of_an_answer_is_told_calls_or_not(engine_of: Any) -> None:
+    body = {"messages": ASK, "tools": [WEATHER, TIME], "return_token_ids": True}
+    engine = engine_of("hermes", f"Well. {CALL}")
+    async with serving(engine) as service:
+        whole = (await service.chat(**body)).json()
+        streamed = await service.chat(**body, stream=True, logprobs=True)
+    lines = [line.removeprefix("data: ") for line in streamed.text.splitlines() if line]
+    choices = [json.loads(line)["choices"][0] for line in lines[:-1]]
+    tokens = whole["choices"][0]["token_ids"]
+    assert len(tokens) == whole["usage"]["completion_tokens"]
+    assert [token for choice in choices for token in choice.get("token_ids", [])] == tokens
+    scores = [score for c in choices if c["logprobs"] for score in c["logprobs"]["content"]]
+    assert len(scores) == len(tokens)
+
+
 async def test_an_answer_cut_within_a_call_says_length(engine_of: Any) -> None:
     choice = await ask(engine_of("generic", CALL), max_tokens=70)
     assert choice["finish_reason"] == "length"

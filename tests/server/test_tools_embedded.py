@@ -112,6 +112,14 @@ async def test_a_named_tool_is_called_once(service: Service, tool: Any) -> None:
     assert choice["finish_reason"] == "stop"
 
 
+async def test_each_choice_has_calls_of_its_own(service: Service) -> None:
+    body = {"messages": ASK, "tools": TOOLS, "tool_choice": "required", "max_tokens": 400}
+    answer = (await service.chat(**body, n=3, seed=4, temperature=1)).json()
+    ids = [call["id"] for c in answer["choices"] for call in c["message"]["tool_calls"]]
+    assert len(answer["choices"]) == 3
+    assert len(set(ids)) == len(ids) >= 3
+
+
 async def test_calls_do_not_depend_on_what_else_is_computed(service: Service) -> None:
     def texts(choice: dict[str, Any]) -> list[dict[str, Any]]:
         return [call["function"] for call in choice["message"]["tool_calls"]]

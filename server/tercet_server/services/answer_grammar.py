@@ -12,28 +12,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tercet_engine import json_rule
 from tercet_server.services.tools.formats import ToolFormat
 
 MAX_LEADING_SPACES: Final = 4
-_JSON_STYLE: Final[Mapping[str, Any]] = {
-    "whitespace_flexible": False,
-    "item_separator": ", ",
-    "key_separator": ": ",
-}
-"""As models have seen calls: a weak one gets lost where any white space is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Thought:
-    """The thought before an answer, of a model whose marks are tokens.
+    """The thought before an answer.
 
     Attributes:
         is_open: whether the answer begins in its midst.
         max_tokens: after which it must end; None: any length.
+        has_tokens: whether its marks are tokens; if not, its length cannot be limited.
     """
 
     is_open: bool
     max_tokens: int | None
+    has_tokens: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +72,10 @@ def lark_of(thought: Thought | None, calls: Calls | None, text_rule: str | None)
     return "\n".join([f"start: {start}", *rules]) + "\n"
 
 
-def json_rule(schema: Any) -> str:
-    """A rule for JSON that validates, in the spacing of calls."""
-    if isinstance(schema, bool):
-        schema = {} if schema else {"not": {}}
-    return f"%json {json.dumps({**schema, 'x-guidance': _JSON_STYLE})}"
-
-
 def _thought_rules(thought: Thought) -> list[str]:
+    if not thought.has_tokens:
+        opening = "" if thought.is_open else _quoted("<think>")
+        return [f"thought: {opening} thinking", f"thinking[lazy]: TEXT {_quoted('</think>')}"]
     opening = "" if thought.is_open else "<think> "
     if thought.max_tokens == 0:
         return [f"thought: {opening}</think>"]

@@ -17,10 +17,11 @@ from tercet_engine import (
     GrammarSpec,
     InvalidGrammar,
     Tokenizer,
+    json_rule,
 )
 from tercet_server.protocol.chat import ChatCompletionRequest
 from tercet_server.protocol.tools import NamedToolChoice, Tool
-from tercet_server.services.answer_grammar import Calls, Thought, json_rule, lark_of
+from tercet_server.services.answer_grammar import Calls, Thought, lark_of
 from tercet_server.services.conversation import template_messages
 from tercet_server.services.readers import AnswerReader, PlainReader
 from tercet_server.services.reasoning import (
@@ -173,7 +174,7 @@ class AnswerPlan:
         if self.request.thinking_token_budget is not None:
             message = "cannot be enforced: no single token ends this model's thoughts"
             raise InvalidGrammar("thinking_token_budget", message)
-        return None
+        return Thought(is_begun, None, has_tokens=False)
 
     def _calls(self) -> Calls | None:
         if not self.tools:

@@ -102,6 +102,11 @@ SAMPLES = {
     "max_body_bytes": ("2kB", 2000),
     "max_prompt_chars": ("10", 10),
     "request_timeout_seconds": ("11", 11.0),
+    "store_path": ("x.db", Path("x.db")),
+    "store_responses": ("5", 5),
+    "store_bytes": ("1MiB", 1 << 20),
+    "store_days": ("0.5", 0.5),
+    "background_responses": ("0", 0),
     "log_level": ("error", "error"),
     "log_format": ("json", "json"),
 }
@@ -122,7 +127,7 @@ def test_a_flag_and_its_variable_set_the_same_value(
 
 
 def test_the_sample_values_cover_every_plain_field() -> None:
-    others = {"api_key", "api_key_file", "page", "prefix_cache"}  # tested below
+    others = {"api_key", "api_key_file", "page", "prefix_cache", "store"}  # tested below
 
     assert set(SAMPLES) | others == set(FLAGS)
 
@@ -138,7 +143,7 @@ def test_a_flag_wins_over_the_environment(
     assert (settings.port, settings.model) == (9002, "from/argument")
 
 
-@pytest.mark.parametrize("name", ["page", "prefix_cache"])
+@pytest.mark.parametrize("name", ["page", "prefix_cache", "store"])
 def test_a_flag_of_yes_or_no_wins_over_the_environment_both_ways(
     given: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

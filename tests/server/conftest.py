@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tercet_engine import AsyncEngine, EngineConfig, load_engine
-from tercet_server.app import create_app
+from tercet_server.app import close_responses, create_app
 from tercet_server.logs import make_logger
 from tercet_server.runner import Server, listen, url_of
 from tercet_server.settings import Settings, load_settings
@@ -33,6 +33,10 @@ class Service:
     async def chat(self, **fields: Any) -> httpx.Response:
         return await self.client.post("/v1/chat/completions", json={**CHAT, **fields})
 
+    async def respond(self, **fields: Any) -> httpx.Response:
+        body = {"input": "hello", "temperature": 0, **fields}
+        return await self.client.post("/v1/responses", json=body)
+
     async def complete(self, **fields: Any) -> httpx.Response:
         return await self.client.post("/v1/completions", json={**TEXT, **fields})
 
@@ -52,7 +56,10 @@ async def serving(engine: AsyncEngine | None, **fields: Any) -> AsyncIterator[Se
     app = create_app(settings, engine, logger=make_logger(settings, log))
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-        yield Service(client, log, app)
+        try:
+            yield Service(client, log, app)
+        finally:
+            await close_responses(app)
 
 
 @pytest.fixture

@@ -149,7 +149,7 @@ async def test_a_chat_requests_tokens_are_counted(service: Service) -> None:
         (
             "/tokenize",
             {"messages": HELLO, "tools": [{"type": "function", "function": {"name": "a"}}] * 2},
-            "tools",
+            "tools[1].function.name",
         ),
         ("/detokenize", {}, "tokens"),
         ("/detokenize", {"tokens": "ab"}, "tokens"),

@@ -1,8 +1,11 @@
 """Embeddings, by the official client. The toy model's state of a token is its id and 1."""
 
+import asyncio
 import base64
 import math
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -11,9 +14,16 @@ import openai
 import pytest
 from openai import AsyncOpenAI
 
-from tercet_engine import EMBEDDED_MODEL, AsyncEngine, EngineConfig, load_engine
+from tercet_engine import (
+    EMBEDDED_MODEL,
+    AsyncEngine,
+    CompletionRequest,
+    CompletionStream,
+    EngineConfig,
+    load_engine,
+)
 from tests.oracle.toy_engine import BOS
-from tests.server.conftest import Service, listening, serving
+from tests.server.conftest import Service, listening, serving, until
 from tests.server.test_openai_client import client_of
 
 
@@ -140,6 +150,78 @@ async def test_a_request_of_many_texts_leaves_room_for_others(
         response = await embed(service, input=["a"] * 30)
         assert response.status_code == 200
         assert len(response.json()["data"]) == 30
+
+
+@dataclass(frozen=True)
+class Held:
+    """An engine that computes nothing until it is let go, and what was submitted to it."""
+
+    engine: AsyncEngine
+    let_go: Callable[[], None]
+    submitted: list[CompletionRequest]
+
+    def is_empty(self) -> bool:
+        """Whether all that was submitted has come to an end."""
+        stats = self.engine.stats()
+        return stats.num_finished + stats.num_aborted == len(self.submitted)
+
+
+@pytest.fixture
+def held(toy_engines: Callable[..., AsyncEngine], monkeypatch: pytest.MonkeyPatch) -> Held:
+    gate = threading.Event()
+    engine = toy_engines(before_step=lambda: gate.wait(20))
+    submit, submitted = engine.submit, []
+
+    def note(requests: Sequence[CompletionRequest]) -> list[CompletionStream]:
+        submitted.extend(requests)
+        return submit(requests)
+
+    monkeypatch.setattr(engine, "submit", note)
+    return Held(engine, gate.set, submitted)
+
+
+async def test_only_a_few_of_many_texts_are_in_the_engine_at_once(held: Held) -> None:
+    async with serving(held.engine) as service:
+        asked = asyncio.create_task(embed(service, input=["a"] * 100))
+        await until(lambda: len(held.submitted) == 16)
+        other = asyncio.create_task(service.complete(max_tokens=1))  # there is room for it
+        await until(lambda: len(held.submitted) == 17)
+        held.let_go()
+        assert (await other).status_code == 200
+        assert (await asked).status_code == 200
+    assert len(held.submitted) == 101
+
+
+async def test_a_full_server_says_so(held: Held) -> None:
+    async with serving(held.engine) as service:
+        others = asyncio.create_task(service.complete(prompt=["a"] * 24, max_tokens=1))
+        await until(lambda: len(held.submitted) == 24)
+        refused = await embed(service, input="a")
+        held.let_go()
+        await others
+    assert refused.status_code == 429
+    assert int(refused.headers["retry-after"]) >= 1
+
+
+async def test_what_takes_too_long_is_given_up(held: Held) -> None:
+    async with serving(held.engine, request_timeout_seconds=0.2) as service:
+        response = await embed(service, input=["a"] * 30)
+        held.let_go()
+        await until(held.is_empty)
+    assert response.status_code == 504
+    assert len(held.submitted) == 16
+
+
+async def test_nothing_is_computed_for_who_has_left(held: Held) -> None:
+    async with listening(held.engine) as live, client_of(live.url) as client:
+        asked = asyncio.create_task(client.embeddings.create(model="toy", input=["a"] * 30))
+        await until(lambda: len(held.submitted) == 16)
+        asked.cancel()
+        await until(lambda: not live.server.server_state.tasks)
+        held.let_go()
+        await until(held.is_empty)
+    assert len(held.submitted) == 16
+    assert held.engine.stats().num_aborted > 0
 
 
 async def test_keys_are_asked_for(toy_engine: AsyncEngine) -> None:

@@ -25,6 +25,12 @@ async def create_response(
     return await send_answer(request, answer, stream=bool(body.stream))
 
 
+@router.post("/responses/input_tokens", response_model=None)
+async def count_input_tokens(body: Body, service: ResponseServiceDep) -> Response:
+    """Count the tokens that the model would read."""
+    return json_response(await service.count(body))
+
+
 @router.get("/responses/{response_id}", response_model=None)
 async def get_response(
     request: Request,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from tercet_engine import InvalidToken, PromptTooLong, TemplateError, Tokenizer
+from tercet_engine import InvalidToken, TemplateError, Tokenizer
 from tercet_server.protocol.chat import ChatCompletionRequest, Message
 from tercet_server.protocol.tokenize import (
     ContentTokens,
@@ -69,18 +69,9 @@ class TokenizeService:
         return RenderedPrompt(prompt=_text(self._tokenizer, tokens))
 
     async def count(self, request: ChatCompletionRequest) -> InputTokens:
-        """Count the tokens of a chat request's prompt.
-
-        Raises:
-            PromptTooLong: the request would be refused for its length.
-        """
+        """Count the tokens of a chat request's prompt, also of one that the context cannot hold."""
         self.admission.check_model(request.model)
         tokens = await self._chat_prompt(request)
-        max_context = self.admission.engine.info.max_context_tokens
-        if len(tokens) >= max_context:
-            error = PromptTooLong(len(tokens), None, max_context)
-            error.param = "messages"
-            raise error
         return InputTokens(object="response.input_tokens", input_tokens=len(tokens))
 
     def info(self) -> TokenizerInfo:

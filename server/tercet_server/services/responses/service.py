@@ -17,6 +17,7 @@ from tercet_server.protocol.responses.objects import (
     ResponseObject,
 )
 from tercet_server.protocol.responses.request import CreateResponse
+from tercet_server.protocol.tokenize import InputTokens
 from tercet_server.record import RequestRecord
 from tercet_server.services.answers import Answers
 from tercet_server.services.chat import ChatService
@@ -25,9 +26,15 @@ from tercet_server.services.responses.fitting import without_oldest
 from tercet_server.services.responses.head import response_head
 from tercet_server.services.responses.history import NO_STORE, NOT_STORED, History, stored_form
 from tercet_server.services.responses.runs import Followed, Runs
-from tercet_server.services.responses.translation import chat_messages, chat_request, in_own_words
+from tercet_server.services.responses.translation import (
+    Fields,
+    chat_messages,
+    chat_request,
+    in_own_words,
+)
 from tercet_server.services.responses.writer import ResponseWriter
 from tercet_server.services.store import ResponseStore, StoredResponse
+from tercet_server.services.tokenize import TokenizeService
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +67,26 @@ class ResponseService:
             self._check_background()
             record.model, record.stream = request.model, bool(request.stream)
             record = RequestRecord(record.request_id, record.started_seconds)
-        history = History(self.store, self.owner)
-        previous = request.previous_response_id
-        earlier = await history.before(previous) if previous else []
-        items = await history.resolve(_items(request))
+        earlier, items = await self._conversation(request)
         answers = await self._admit(request, [*earlier, *items], record)
         try:
             return await self._begin(request, items, answers, record)
         except BaseException:
             answers.close()
             raise
+
+    async def count(self, request: CreateResponse) -> InputTokens:
+        """Count the tokens that the model would read for a request, which is not answered.
+
+        Raises:
+            ServerError, EngineError: it cannot be made a prompt of.
+        """
+        earlier, items = await self._conversation(request)
+        asked = [*_instructions(request), *chat_messages([*earlier, *items])]
+        try:
+            return await TokenizeService(self.chat.admission).count(chat_request(request, asked))
+        except (InvalidRequest, RequestError) as error:
+            raise in_own_words(error) from None
 
     async def retrieve(self, response_id: str) -> ResponseObject:
         """A response as it is now.
@@ -153,13 +170,19 @@ class ResponseService:
             has_more=len(items) > limit,
         )
 
+    async def _conversation(self, request: CreateResponse) -> tuple[list[Item], list[Item]]:
+        """What was said in the responses before this one, and what is new."""
+        history = History(self.store, self.owner)
+        previous = request.previous_response_id
+        earlier = await history.before(previous) if previous else []
+        return earlier, await history.resolve(_items(request))
+
     async def _admit(
         self, request: CreateResponse, items: Sequence[Item], record: RequestRecord
     ) -> Answers:
-        first = [{"role": "system", "content": request.instructions}]
         messages = chat_messages(items)
         while True:
-            asked = [*(first if request.instructions else ()), *messages]
+            asked = [*_instructions(request), *messages]
             try:
                 return await self.chat.answer(chat_request(request, asked), record)
             except (PromptTooLong, PromptTooLarge) as error:
@@ -218,6 +241,12 @@ class ResponseService:
 
     def _unknown(self, response_id: str) -> UnknownResponse:
         return UnknownResponse(response_id, NOT_STORED if self.store else NO_STORE)
+
+
+def _instructions(request: CreateResponse) -> list[Fields]:
+    if not request.instructions:
+        return []
+    return [{"role": "system", "content": request.instructions}]
 
 
 def _items(request: CreateResponse) -> Sequence[Item]:

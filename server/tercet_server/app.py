@@ -29,6 +29,7 @@ from tercet_server.routes import (
     health,
     messages,
     models,
+    ollama,
     page,
     responses,
     tokenize,
@@ -91,6 +92,7 @@ def create_app(
         app.include_router(resource.router, prefix="/v1", dependencies=has_key)
     app.include_router(tokenize.counts, prefix="/v1", dependencies=has_key)
     app.include_router(tokenize.router, dependencies=has_key)
+    app.include_router(ollama.router, prefix="/api", dependencies=has_key)
     app.include_router(health.router)
     if settings.page:
         app.state.page = read_page()

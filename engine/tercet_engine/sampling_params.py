@@ -6,7 +6,7 @@ from typing import Final
 
 from tercet_engine.errors import InvalidSamplingParams
 
-MAX_STOP_STRINGS: Final = 4
+MAX_STOP_STRINGS: Final = 16
 MAX_STOP_CHARS: Final = 256
 MAX_STOP_TOKEN_IDS: Final = 64
 MAX_LOGIT_BIASES: Final = 1024

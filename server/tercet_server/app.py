@@ -27,7 +27,9 @@ from tercet_server.routes import (
     decisions,
     embeddings,
     health,
+    messages,
     models,
+    ollama,
     page,
     responses,
     tokenize,
@@ -83,10 +85,14 @@ def create_app(
     app.state.response_store = open_store(settings)
     app.state.response_runs = Runs(settings.background_responses, logger)
     has_key = [Depends(check_api_key)]
-    for resource in (chat, completions, decisions, embeddings, models, responses, tokenize):
+    for resource in (
+        *(chat, completions, decisions, embeddings),
+        *(messages, models, responses, tokenize),
+    ):
         app.include_router(resource.router, prefix="/v1", dependencies=has_key)
     app.include_router(tokenize.counts, prefix="/v1", dependencies=has_key)
     app.include_router(tokenize.router, dependencies=has_key)
+    app.include_router(ollama.router, prefix="/api", dependencies=has_key)
     app.include_router(health.router)
     if settings.page:
         app.state.page = read_page()

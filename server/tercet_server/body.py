@@ -13,9 +13,8 @@ from starlette.requests import ClientDisconnect
 
 from tercet_server.errors import ClientLeft, UnsupportedMediaType, invalid_request
 from tercet_server.logs import Logger
-from tercet_server.protocol.base import OpenRequest
 from tercet_server.protocol.chat import ChatCompletionRequest
-from tercet_server.protocol.common import GenerationRequest, RequestModel
+from tercet_server.protocol.common import RequestModel
 from tercet_server.protocol.completions import CompletionRequest
 from tercet_server.words import shown
 
@@ -55,8 +54,7 @@ def json_body(model: type[M]) -> Callable[[Request], Awaitable[M]]:
         except ValidationError as error:
             raise invalid_request(error.errors(include_url=False)) from None
         ignored: IgnoredFields = request.app.state.ignored_fields
-        if isinstance(parsed, GenerationRequest | OpenRequest):
-            ignored.note(parsed.ignored_fields)
+        ignored.note(parsed.ignored_fields)
         return parsed
 
     return read

@@ -30,6 +30,8 @@ class Dialect(Protocol):
     """What may be put into a silent stream; None: nothing may."""
     end: bytes
     """What a stream that is whole ends with."""
+    request_id_header: str
+    """Where clients look for the request's id."""
 
     def event(self, chunk: ResponseModel) -> bytes:
         """Frame one piece of a stream."""
@@ -47,6 +49,7 @@ class OpenAI:
     media_type: str = _EVENT_STREAM
     keep_alive: ServerSentEvent | None = ServerSentEvent(comment="keep-alive", sep="\n")
     end: bytes = b"data: [DONE]\n\n"
+    request_id_header: str = "x-request-id"
 
     def event(self, chunk: ResponseModel) -> bytes:
         """Frame one piece of a stream."""
@@ -95,6 +98,7 @@ class Anthropic(OpenAIResponses):
     keep_alive: ServerSentEvent | None = ServerSentEvent(
         event="ping", data='{"type": "ping"}', sep="\n"
     )
+    request_id_header: str = "request-id"
 
     @override
     def error_event(self, reply: ErrorReply, num_events: int) -> bytes:

@@ -23,7 +23,7 @@ from tercet_engine import InvalidSamplingParams, SamplingParams
         ("frequency_penalty", math.inf, "frequency_penalty must be from -2 to 2; got inf"),
         ("logit_bias", {1: 101.0}, "logit_bias values must be from -100 to 100; got 101.0"),
         ("logit_bias", dict.fromkeys(range(1025), 0.0), "takes at most 1024 entries; got 1025"),
-        ("stop", ("a",) * 5, "stop takes at most 4 entries; got 5"),
+        ("stop", ("a",) * 17, "stop takes at most 16 entries; got 17"),
         ("stop", ("",), "stop strings must have 1 to 256 characters; got 0"),
         ("stop", ("a" * 257,), "got 257"),
         ("stop_token_ids", frozenset(range(65)), "takes at most 64 entries; got 65"),
@@ -48,7 +48,7 @@ def test_min_tokens_cannot_exceed_max_tokens() -> None:
     [
         {"temperature": 0.0},
         {"temperature": 2, "top_p": 1e-9, "min_p": 1, "seed": 2**64 - 1},
-        {"logit_bias": {0: -100, 5: 100}, "stop": ("a" * 256,) * 4},
+        {"logit_bias": {0: -100, 5: 100}, "stop": ("a" * 256,) * 16},
         {"max_tokens": 3, "min_tokens": 3},
     ],
 )

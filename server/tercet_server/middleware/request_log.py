@@ -15,6 +15,7 @@ from prometheus_client import Counter
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tercet_server.dialects import dialect_of
 from tercet_server.errors import reply_to
 from tercet_server.logs import Logger
 from tercet_server.record import RequestRecord
@@ -60,6 +61,7 @@ class RequestLog:
                 milliseconds = round((self._clock() - record.started_seconds) * 1000)
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = record.request_id
+                headers[dialect_of(scope["path"]).request_id_header] = record.request_id
                 headers["openai-processing-ms"] = str(milliseconds)
             await send(message)
 

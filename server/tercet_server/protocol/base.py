@@ -1,5 +1,6 @@
 """What every model of the protocol is made from."""
 
+from itertools import islice
 from typing import Final, NoReturn, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -8,6 +9,7 @@ from pydantic_core import PydanticCustomError
 from tercet_server.protocol.unsupported import HARMLESS_FIELDS, find_unsupported
 
 MAX_NAME_CHARS: Final = 256
+MAX_IGNORED_FIELDS: Final = 32
 
 
 def refuse(param: str, words: str, **context: int) -> NoReturn:
@@ -26,17 +28,17 @@ class RequestModel(BaseModel):
         hide_input_in_errors=True,
     )
 
+    @property
+    def ignored_fields(self) -> list[str]:
+        """Names that the client sent and this server does not know, where they are kept."""
+        names = (name for name in self.model_extra or {} if name not in HARMLESS_FIELDS)
+        return list(islice(names, MAX_IGNORED_FIELDS))
+
 
 class OpenRequest(RequestModel):
     """A body whose unknown fields are kept by name, to be logged; impossible ones are refused."""
 
     model_config = ConfigDict(extra="allow")
-
-    @property
-    def ignored_fields(self) -> list[str]:
-        """Names that the client sent and this server does not know, at most 32 of them."""
-        names = (name for name in self.model_extra or {} if name not in HARMLESS_FIELDS)
-        return [name for name, _ in zip(names, range(32), strict=False)]
 
     @model_validator(mode="after")
     def _refuse_what_is_not_there(self) -> Self:

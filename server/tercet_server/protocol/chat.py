@@ -200,6 +200,11 @@ class ChatCompletionRequest(GenerationRequest):
         """Tokens of an answer at most; None where the client leaves it open."""
         return self.max_completion_tokens or self.max_tokens
 
+    @property
+    def token_ceiling(self) -> int | None:
+        """The same without `token_limit`, and fewer where the context has no room for them."""
+        return None
+
     @model_validator(mode="after")
     def _check_that_the_tools_fit(self) -> Self:
         check_tools(self.tools or ())

@@ -11,7 +11,12 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from tercet_server.protocol.base import MAX_NAME_CHARS, RequestModel, ResponseModel, refuse
+from tercet_server.protocol.base import (
+    MAX_NAME_CHARS,
+    RequestModel,
+    ResponseModel,
+    refuse,
+)
 from tercet_server.protocol.structured import (
     STRUCTURE_FIELDS,
     Choices,
@@ -22,7 +27,7 @@ from tercet_server.protocol.structured import (
     Text,
     find_structure,
 )
-from tercet_server.protocol.unsupported import HARMLESS_FIELDS, find_unsupported
+from tercet_server.protocol.unsupported import find_unsupported
 
 __all__ = ["MAX_NAME_CHARS", "RequestModel", "ResponseModel", "refuse"]
 
@@ -158,12 +163,6 @@ class GenerationRequest(RequestModel):
         """What the answer must look like, however it was spelt."""
         spelt = {name: getattr(self, name) for name in STRUCTURE_FIELDS}
         return find_structure(self.response_format, self.structured_outputs, spelt)
-
-    @property
-    def ignored_fields(self) -> list[str]:
-        """Names that the client sent and this server does not know, at most 32 of them."""
-        names = (name for name in self.model_extra or {} if name not in HARMLESS_FIELDS)
-        return [name for name, _ in zip(names, range(32), strict=False)]
 
     @model_validator(mode="after")
     def _refuse_what_is_not_supported(self) -> Self:

@@ -23,12 +23,12 @@ TokenIds = Annotated[
 def _tag_of_input(value: object) -> str | None:
     if isinstance(value, str):
         return "<text>"
-    if not isinstance(value, list) or not value:
+    if not isinstance(value, list | tuple) or not value:
         return None
     first = value[0]
     if isinstance(first, str):
         return "<texts>"
-    return "<token lists>" if isinstance(first, list) else "<tokens>"
+    return "<token lists>" if isinstance(first, list | tuple) else "<tokens>"
 
 
 Input = Annotated[

@@ -139,12 +139,12 @@ def find_structure(
 def _of_format(response_format: object) -> Structure | None:
     match response_format:
         case JsonObjectFormat(schema_=schema) if schema is not None:
-            return _schema(schema, "response_format.schema")
+            return schema_structure(schema, "response_format.schema")
         case JsonObjectFormat():
-            return _schema({"type": "object"}, "response_format")
+            return schema_structure({"type": "object"}, "response_format")
         case JsonSchemaFormat(json_schema=NamedSchema(schema_=schema)):
             given = {"type": "object"} if schema is None else schema
-            return _schema(given, "response_format.json_schema.schema")
+            return schema_structure(given, "response_format.json_schema.schema")
     return None
 
 
@@ -172,7 +172,7 @@ def _of_field(name: str, value: Any) -> Structure | None:
     kind = name.rpartition(".")[2].removeprefix("guided_")
     match kind:
         case "json" | "json_schema":
-            return _schema(value, name)
+            return schema_structure(value, name)
         case "regex":
             return Structure(kind="regex", text=value, param=name)
         case "choice":
@@ -181,7 +181,12 @@ def _of_field(name: str, value: Any) -> Structure | None:
             return Structure(kind="gbnf", text=value, param=name)
 
 
-def _schema(schema: Schema | str, param: str) -> Structure:
+def schema_structure(schema: Schema | str, param: str) -> Structure:
+    """JSON that validates against a schema, which the field `param` holds.
+
+    Raises:
+        PydanticCustomError: it is too long.
+    """
     text = schema if isinstance(schema, str) else json.dumps(schema)
     if (size := len(text.encode("utf-8", "replace"))) > MAX_SCHEMA_BYTES:
         refuse(

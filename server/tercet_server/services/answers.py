@@ -102,6 +102,10 @@ class Answers:
         """Of the conversation's tokens, if they were asked for; known from the first event on."""
         return self._generation.prompt_logprobs(0)
 
+    def stop_string(self, index: int) -> str | None:
+        """The stop string that has ended an answer, if one did; known from its end on."""
+        return self._generation.stop_string(index)
+
     def usage(self) -> Usage:
         """Tokens up to now."""
         usage = self._generation.usage()

@@ -64,19 +64,15 @@ class ChatService:
         """The same for whoever renders the answers in other words. It must be closed too."""
         model = record.model = self.admission.check_model(request.model)
         engine = self.admission.engine
-        if engine.chat_template is None:
-            message = "this model has no chat template; use /v1/completions with a text prompt"
-            raise TemplateError(message)
-        plan = AnswerPlan.of(request, engine.chat_template, engine.tokenizer)
+        plan = self._plan(request)
+        prompt = await self._prompt(plan)
         try:
-            prompt = await self.admission.tokenise(
-                [request.num_chars], "messages", AnswerPlan.prompt, plan
-            )
             generation = self.admission.submit(
                 request,
                 [prompt],
                 request.token_limit,
                 record,
+                default_max_tokens=request.token_ceiling,
                 logprobs=request.num_logprobs,
                 prompt_logprobs=request.prompt_logprobs,
                 grammar=await self._grammar(plan, prompt),
@@ -95,6 +91,26 @@ class ChatService:
             readers=plan.readers(prompt, generation.num_choices),
             meters=plan.meters(prompt, generation.num_choices),
         )
+
+    async def prompt(self, request: ChatCompletionRequest) -> ChatPrompt:
+        """What the model would read of a request, which is not answered.
+
+        Raises:
+            ServerError, EngineError: it cannot be made a prompt of.
+        """
+        self.admission.check_model(request.model)
+        return await self._prompt(self._plan(request))
+
+    def _plan(self, request: ChatCompletionRequest) -> AnswerPlan:
+        engine = self.admission.engine
+        if engine.chat_template is None:
+            message = "this model has no chat template; use /v1/completions with a text prompt"
+            raise TemplateError(message)
+        return AnswerPlan.of(request, engine.chat_template, engine.tokenizer)
+
+    async def _prompt(self, plan: AnswerPlan) -> ChatPrompt:
+        lengths = [plan.request.num_chars]
+        return await self.admission.tokenise(lengths, "messages", AnswerPlan.prompt, plan)
 
     async def _grammar(self, plan: AnswerPlan, prompt: ChatPrompt) -> Grammar | None:
         spec = plan.grammar(prompt)

@@ -113,6 +113,10 @@ class Generation:
         """Of the prompt of a choice, if they were asked for; known from its first piece on."""
         return self._streams[index].prompt_logprobs
 
+    def stop_string(self, index: int) -> str | None:
+        """The stop string that has ended a choice, if one did; known from its last piece on."""
+        return self._streams[index].stop_string
+
     def usage(self) -> Usage:
         """Tokens up to now. A prompt of several choices counts once."""
         prompts = self._streams[:: self._choices_per_prompt]

@@ -1,0 +1,110 @@
+"""/api/...: what Ollama's clients ask for.
+
+Models come and go there by request; here the one that is served was chosen at the start, so what
+would fetch, make or remove one is refused.
+"""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from tercet_server.body import json_body
+from tercet_server.dependencies import AdmissionDep, ChatServiceDep, EmbeddingServiceDep, RecordDep
+from tercet_server.errors import InvalidRequest
+from tercet_server.protocol.ollama import (
+    OllamaChatRequest,
+    OllamaEmbeddingsRequest,
+    OllamaEmbedRequest,
+    OllamaGenerateRequest,
+    OllamaModelRequest,
+)
+from tercet_server.protocol.ollama_answer import OllamaVersion
+from tercet_server.responses import json_response
+from tercet_server.routes.answer import send_answer, send_whole
+from tercet_server.services.ollama import OllamaService
+from tercet_server.services.ollama_embed import OllamaEmbedService
+from tercet_server.services.ollama_models import OllamaModelsService
+
+API_VERSION: Final = "0.13.0"
+"""Of the Ollama whose API this is: clients ask for a version that has what they need."""
+
+router = APIRouter()
+
+ChatBody = Annotated[OllamaChatRequest, Depends(json_body(OllamaChatRequest))]
+GenerateBody = Annotated[OllamaGenerateRequest, Depends(json_body(OllamaGenerateRequest))]
+EmbedBody = Annotated[OllamaEmbedRequest, Depends(json_body(OllamaEmbedRequest))]
+EmbeddingsBody = Annotated[OllamaEmbeddingsRequest, Depends(json_body(OllamaEmbeddingsRequest))]
+ModelBody = Annotated[OllamaModelRequest, Depends(json_body(OllamaModelRequest))]
+
+
+@router.post("/chat", response_model=None)
+async def chat(
+    request: Request, body: ChatBody, service: ChatServiceDep, record: RecordDep
+) -> Response:
+    """Answer a conversation."""
+    answer = await OllamaService(service).start_chat(body, record)
+    return await send_answer(request, answer, stream=body.stream is not False)
+
+
+@router.post("/generate", response_model=None)
+async def generate(
+    request: Request, body: GenerateBody, service: ChatServiceDep, record: RecordDep
+) -> Response:
+    """Answer a prompt, or continue it."""
+    answer = await OllamaService(service).start_generate(body, record)
+    return await send_answer(request, answer, stream=body.stream is not False)
+
+
+@router.post("/embed", response_model=None)
+async def embed(
+    request: Request, body: EmbedBody, service: EmbeddingServiceDep, record: RecordDep
+) -> Response:
+    """Turn texts into vectors."""
+    return await send_whole(request, OllamaEmbedService(service).embed(body, record))
+
+
+@router.post("/embeddings", response_model=None)
+async def embed_one(
+    request: Request, body: EmbeddingsBody, service: EmbeddingServiceDep, record: RecordDep
+) -> Response:
+    """Turn one text into a vector."""
+    return await send_whole(request, OllamaEmbedService(service).embed_one(body, record))
+
+
+@router.get("/tags", response_model=None)
+async def tags(admission: AdmissionDep) -> Response:
+    """The models there are."""
+    return json_response(OllamaModelsService(admission).installed())
+
+
+@router.get("/ps", response_model=None)
+async def running(admission: AdmissionDep) -> Response:
+    """The models in memory."""
+    return json_response(OllamaModelsService(admission).running())
+
+
+@router.post("/show", response_model=None)
+async def show(body: ModelBody, admission: AdmissionDep) -> Response:
+    """All about a model."""
+    return json_response(OllamaModelsService(admission).show(body.model or body.name))
+
+
+@router.get("/version", response_model=None)
+async def version() -> Response:
+    """Which Ollama's API is spoken."""
+    return json_response(OllamaVersion(version=API_VERSION))
+
+
+@router.post("/pull", response_model=None)
+@router.post("/push", response_model=None)
+@router.post("/create", response_model=None)
+@router.post("/copy", response_model=None)
+@router.delete("/delete", response_model=None)
+async def refuse_to_change_models() -> Response:
+    """Say that there is no other model to be had."""
+    message = (
+        "this server serves the model it was started with and fetches, makes or removes none; "
+        "start it with the model you want: tercet serve MODEL"
+    )
+    raise InvalidRequest(message)

@@ -19,7 +19,7 @@ export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # one pip at a time in one environment; compilers run in parallel by themselves
-.PHONY: help serve chat speed bench setup build check fix test test-py test-cpp test-isa test-san test-browser test-training tidy mutants \
+.PHONY: help serve chat speed bench setup build check fix test test-py test-cpp test-isa test-san test-browser test-clients test-training tidy mutants \
         load-test docker up size clean
 
 help: ## list the verbs
@@ -96,6 +96,13 @@ test-py: $(STAMP_DEV) $(STAMP_CORE)
 test-browser: $(STAMP_DEV) $(STAMP_CORE) ## the chat page in Chromium (apt install chromium)
 	$(BIN)/python -m pip install --quiet --group browser
 	$(BIN)/pytest -m browser tests/server
+
+# In an environment of their own: some hold back what the others need.
+test-clients: $(STAMP_DEV) $(STAMP_CORE) ## the recipes of docs/clients with the real clients (apt install nodejs npm)
+	test -x .venv-clients/bin/python || $(BIN)/python -m venv .venv-clients
+	.venv-clients/bin/python -m pip install --quiet -r tests/clients/requirements.txt
+	npm install --prefix tests/clients/node --no-audit --no-fund --no-package-lock
+	$(BIN)/pytest -m clients tests/clients
 
 test-training: $(STAMP_DEV) $(STAMP_CORE) ## the training recipe's tests; installs torch
 	$(BIN)/python -m pip install --quiet -r training/requirements.txt

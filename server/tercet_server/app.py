@@ -34,6 +34,7 @@ from tercet_server.routes import (
     responses,
     tokenize,
 )
+from tercet_server.routes.reference import document_router, reference_router
 from tercet_server.services.responses.runs import Runs
 from tercet_server.settings import Settings
 from tercet_server.static_page import read_page
@@ -64,7 +65,7 @@ def create_app(
     metrics = Metrics(lifecycle)
     app = FastAPI(
         title="Tercet",
-        openapi_url=None,  # bodies are read by the protocol's models; OpenAI's reference is theirs
+        openapi_url=None,  # bodies are read by the protocol's models, and so is the document made
         redirect_slashes=False,
         exception_handlers=dict.fromkeys(
             (ServerError, EngineError, HTTPException, RequestValidationError), answer_error
@@ -94,9 +95,12 @@ def create_app(
     app.include_router(tokenize.router, dependencies=has_key)
     app.include_router(ollama.router, prefix="/api", dependencies=has_key)
     app.include_router(health.router)
+    app.state.document = None
+    app.include_router(document_router)
     if settings.page:
         app.state.page = read_page()
         app.include_router(page.router)
+        app.include_router(reference_router)
     return app
 
 

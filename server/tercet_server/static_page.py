@@ -13,6 +13,7 @@ from typing import Final
 from starlette.responses import Response
 
 DOCUMENT: Final = "page.html"
+REFERENCE: Final = "docs.html"
 _FOLDER: Final = Path(__file__).parent / "static"
 _MEDIA_TYPES: Final[Mapping[str, str]] = {
     ".html": "text/html; charset=utf-8",

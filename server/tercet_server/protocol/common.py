@@ -8,7 +8,14 @@ fields are kept by name only so that the server can log them; see `ignored_field
 from collections.abc import Callable, Mapping
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from tercet_server.protocol.base import (
@@ -88,10 +95,20 @@ def _at_most(limit: int) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+_STOP_STRING: Final = {"type": "string", "minLength": 1, "maxLength": MAX_STOP_CHARS}
 StopStrings = Annotated[
     tuple[Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARS)], ...],
     Field(max_length=MAX_STOP_STRINGS, fail_fast=True),
     BeforeValidator(_as_stop_strings),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                _STOP_STRING,
+                {"type": "array", "items": _STOP_STRING, "maxItems": MAX_STOP_STRINGS},
+                {"type": "null"},
+            ]
+        }
+    ),
 ]
 LogitBias = Annotated[
     dict[str, Annotated[float, Field(ge=-100, le=100)]],

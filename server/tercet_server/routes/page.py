@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse, Response
 
 from tercet_server.errors import UnknownUrl
-from tercet_server.static_page import DOCUMENT, PageFile
+from tercet_server.static_page import DOCUMENT, REFERENCE, PageFile
 
 router = APIRouter()
 
@@ -23,7 +23,7 @@ async def _files(request: Request) -> dict[str, PageFile]:
 FilesDep = Annotated[dict[str, PageFile], Depends(_files)]
 
 
-@router.get("/", response_model=None)
+@router.get("/", response_model=None, include_in_schema=False)
 async def index(request: Request, files: FilesDep) -> Response:
     """The page for browsers, a few words for others."""
     if "text/html" in request.headers.get("accept", ""):
@@ -32,10 +32,10 @@ async def index(request: Request, files: FilesDep) -> Response:
     return JSONResponse(about, headers={"vary": "accept"})
 
 
-@router.get("/page/{name}", response_model=None)
+@router.get("/page/{name}", response_model=None, include_in_schema=False)
 async def page_file(name: str, request: Request, files: FilesDep) -> Response:
     """A file that the page is made of."""
-    if name not in files or name == DOCUMENT:
+    if name not in files or name in {DOCUMENT, REFERENCE}:
         raise UnknownUrl(request.method, request.url.path)
     return files[name].response(_known(request))
 

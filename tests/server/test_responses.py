@@ -239,7 +239,7 @@ async def test_truncation_drops_no_more_than_it_must_be_able_to_keep(service: Se
         ({"text": {"format": {"type": "xml"}}}, "text.format", None),
         (
             {"text": {"format": {"type": "json_schema", "name": "a", "schema": {"type": "x"}}}},
-            "text.format.schema",
+            "text.format.schema.type",
             None,
         ),
         ({"include": ["everything"]}, "include[0]", None),

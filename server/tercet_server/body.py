@@ -1,7 +1,8 @@
 """Reads a JSON body into a request of the protocol, strictly and in one pass.
 
 Only what is declared to be JSON is read: a web page elsewhere can make a browser send a form or
-plain text here without being asked first, but not JSON.
+plain text here without being asked first, but not JSON. Under /api/ Ollama's clients may leave the
+declaration out, as its documentation does; what a browser sends says by itself that it is one.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
@@ -19,6 +20,9 @@ from tercet_server.protocol.completions import CompletionRequest
 from tercet_server.words import shown
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+_LAX_PREFIX: Final = "/api/"
+_OF_BROWSERS: Final = ("origin", "sec-fetch-site")
+"""Headers of which a browser sends one or both wherever a page elsewhere made it post."""
 _MAX_NAMES: Final = 256
 _MAX_NAME_CHARS: Final = 64
 
@@ -64,7 +68,7 @@ def _check_headers(request: Request) -> None:
     declared = request.headers.get("content-type")
     media_type = (declared or "").partition(";")[0].strip().lower()
     is_json = media_type.startswith("application/") and media_type.endswith(("/json", "+json"))
-    if not is_json:
+    if not (is_json or _may_be_undeclared(request)):
         found = shown(declared) if declared else "none"
         message = f"the body must be JSON: send 'Content-Type: application/json'; got {found}"
         raise UnsupportedMediaType(message)
@@ -72,6 +76,11 @@ def _check_headers(request: Request) -> None:
     if encoding != "identity":
         message = f"the body must not be compressed; got the content-encoding {shown(encoding)}"
         raise UnsupportedMediaType(message)
+
+
+def _may_be_undeclared(request: Request) -> bool:
+    is_of_browser = any(name in request.headers for name in _OF_BROWSERS)
+    return request.url.path.startswith(_LAX_PREFIX) and not is_of_browser
 
 
 ChatBody = Annotated[ChatCompletionRequest, Depends(json_body(ChatCompletionRequest))]

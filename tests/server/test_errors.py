@@ -153,6 +153,12 @@ async def test_a_wrong_verb_is_told_the_right_one(service: Service) -> None:
             "images, audio or files",
         ),
         (
+            {"messages": [{"role": "user", "content": [{"type": []}]}]},
+            "messages[0].content[0]",
+            None,
+        ),
+        ({"response_format": {"type": {}}}, "response_format", None),
+        (
             {"messages": [{"role": "user", "content": [{"type": "text"}]}]},
             "messages[0].content[0].text",
             "messages[0].content[0].text is required",

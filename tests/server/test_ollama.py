@@ -279,3 +279,22 @@ async def test_the_key_is_asked_for_here_too(toy_engine: AsyncEngine) -> None:
         refused = await service.client.get("/api/tags")
         let_in = await service.client.get("/api/tags", headers={"authorization": "Bearer key"})
     assert (refused.status_code, let_in.status_code) == (401, 200)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"origin": "http://elsewhere"}, 415),
+        ({"origin": "null"}, 415),
+        ({"sec-fetch-site": "cross-site"}, 415),
+    ],
+)
+async def test_json_need_not_be_declared_but_by_browsers(
+    service: Service, headers: dict[str, str], status: int
+) -> None:
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    response = await service.client.post(
+        "/api/show", content=b'{"model": "toy"}', headers={**form, **headers}
+    )
+    assert response.status_code == status

@@ -85,7 +85,7 @@ class RefusalPart(RequestModel):
 
 def _tag_of_part(part: object) -> str | None:
     kind = part.get("type") if isinstance(part, dict) else None
-    return f"<{kind}>" if kind in {"text", "refusal"} else None
+    return f"<{kind}>" if kind in ("text", "refusal") else None
 
 
 def _tag_of_content(content: object) -> str | None:

@@ -16,7 +16,7 @@ from tercet_server.protocol.structured import Schema, Structure, schema_structur
 from tercet_server.protocol.tools import MAX_DESCRIPTION_CHARS, MAX_TOOLS, ToolName
 from tercet_server.protocol.translated import ManyStopStrings
 
-_BLOCKS: Final = {"text", "thinking", "redacted_thinking", "tool_use", "tool_result"}
+_BLOCKS: Final = ("text", "thinking", "redacted_thinking", "tool_use", "tool_result")
 _ONLY_FOR: Final = {
     "tool_use": "assistant",
     "thinking": "assistant",

@@ -82,7 +82,7 @@ class JsonSchemaFormat(RequestModel):
 
 def _tag_of_format(value: object) -> str | None:
     kind = value.get("type") if isinstance(value, dict) else None
-    return f"<{kind}>" if kind in {"text", "json_object", "json_schema"} else None
+    return f"<{kind}>" if kind in ("text", "json_object", "json_schema") else None
 
 
 ResponseFormat = Annotated[

@@ -12,8 +12,8 @@ from tercet_server.protocol.base import MAX_NAME_CHARS, RequestModel
 
 MAX_ITEMS: Final = 2048
 MAX_PARTS: Final = 1024
-_TEXT_PARTS: Final = frozenset({"input_text", "output_text", "text", "summary_text"})
-_THOUGHT_PARTS: Final = frozenset({"reasoning_text", "summary_text", "text"})
+_TEXT_PARTS: Final = ("input_text", "output_text", "text", "summary_text")
+_THOUGHT_PARTS: Final = ("reasoning_text", "summary_text", "text")
 
 Id = Annotated[str, Field(max_length=MAX_NAME_CHARS)]
 

@@ -51,7 +51,7 @@ class JsonSchemaFormat(NamedSchema):
 
 def _tag_of_format(value: object) -> str | None:
     kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-    return f"<{kind}>" if kind in {"text", "json_object", "json_schema"} else None
+    return f"<{kind}>" if kind in ("text", "json_object", "json_schema") else None
 
 
 Format = Annotated[

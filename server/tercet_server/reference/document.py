@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from tercet_server.dialects import dialect_of
 from tercet_server.errors import KINDS, ErrorKind, ErrorReply
+from tercet_server.reference.elsewhere import ANTHROPIC, OLLAMA
 from tercet_server.reference.fields import FIELDS
 from tercet_server.reference.generation import GENERATION
 from tercet_server.reference.operation import Operation, Operations
@@ -24,7 +25,14 @@ from tercet_server.reference.responses import RESPONSES
 from tercet_server.reference.running import RUNNING
 from tercet_server.reference.tokens import TOKENS
 
-OPERATIONS: Final[Operations] = {**GENERATION, **RESPONSES, **TOKENS, **RUNNING}
+OPERATIONS: Final[Operations] = {
+    **GENERATION,
+    **RESPONSES,
+    **TOKENS,
+    **ANTHROPIC,
+    **OLLAMA,
+    **RUNNING,
+}
 
 _ABOUT: Final = (
     "Ternary language models on CPUs, behind the APIs that clients already speak. Fields that no "

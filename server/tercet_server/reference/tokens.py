@@ -33,7 +33,7 @@ _TOKENIZER: Final[Operations] = {
         fields={
             "prompt": "A text, as vLLM names it.",
             "messages": "A conversation; its tokens are those of the prompt that it becomes.",
-            "content": "A text, as llama.cpp names it; the answer is its too: tokens alone.",
+            "content": "A text, as llama.cpp names it; the answer is llama.cpp's too.",
             "with_pieces": "With content: tell each token's text, or bytes where it is none.",
             "parse_special": "true: the texts of special tokens always count.",
             "return_token_strs": "Tell each token's text. Left out: false.",

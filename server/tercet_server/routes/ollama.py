@@ -96,11 +96,11 @@ async def version() -> Response:
     return json_response(OllamaVersion(version=API_VERSION))
 
 
-@router.post("/pull", response_model=None)
-@router.post("/push", response_model=None)
-@router.post("/create", response_model=None)
-@router.post("/copy", response_model=None)
-@router.delete("/delete", response_model=None)
+@router.post("/pull", response_model=None, include_in_schema=False)
+@router.post("/push", response_model=None, include_in_schema=False)
+@router.post("/create", response_model=None, include_in_schema=False)
+@router.post("/copy", response_model=None, include_in_schema=False)
+@router.delete("/delete", response_model=None, include_in_schema=False)
 async def refuse_to_change_models() -> Response:
     """Say that there is no other model to be had."""
     message = (

@@ -15,7 +15,6 @@ from tercet_engine import (
     CompletionRequest,
     EngineConfig,
     SamplingParams,
-    Tokenizer,
     load_engine,
 )
 from tests.server.conftest import listening
@@ -54,19 +53,6 @@ TASK = {
 Score = tuple[float, bool]
 
 
-class LocalTokens:
-    """What the harness asks of a tokenizer, by the server's own."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
-        (self.bos_token_id,) = tokenizer.bos_tokens
-        self.eos_token_id = self.bos_token_id
-        self.eos_token = "<|end_of_text|>"
-
-    def encode(self, text: str) -> list[int]:
-        return self._tokenizer.encode(text)
-
-
 async def test_the_harness_gets_the_engines_own_scores_in_batches_of_any_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,8 +64,7 @@ async def test_the_harness_gets_the_engines_own_scores_in_batches_of_any_size(
     engine = load_engine(config=config)
     async with listening(engine) as live:
         alone, together = [
-            await asyncio.to_thread(evaluate, live.url, data, engine.tokenizer, batch_size)
-            for batch_size in (1, 16)
+            await asyncio.to_thread(evaluate, live.url, data, batch_size) for batch_size in (1, 16)
         ]
         own = [await own_scores(engine, question) for question in QUESTIONS]
 
@@ -88,19 +73,18 @@ async def test_the_harness_gets_the_engines_own_scores_in_batches_of_any_size(
     assert {is_greedy for scores in own for _, is_greedy in scores} == {True, False}
 
 
-def evaluate(url: str, data: Path, tokenizer: Tokenizer, batch_size: int) -> list[list[Score]]:
+def evaluate(url: str, data: Path, batch_size: int) -> list[list[Score]]:
     """Run the harness; return what it made of each ending of each question."""
     from lm_eval.models.openai_completions import LocalCompletionsAPI
 
     model = LocalCompletionsAPI(
         base_url=f"{url}/v1/completions",
         model="tercet-tiny",
-        tokenizer_backend="none",
+        tokenizer_backend="auto",  # the server tells how it cuts a text
         batch_size=batch_size,
         max_length=512,
     )
-    model.tokenizer_backend, model.tokenized_requests = "remote", True
-    model.tokenizer = LocalTokens(tokenizer)
+    assert model.tokenizer_backend == "remote"
     task = {**TASK, "dataset_kwargs": {"data_files": {"test": str(data)}}}
     result: Any = lm_eval.simple_evaluate(
         model, tasks=[task], bootstrap_iters=0, log_samples=True, cache_requests=False
@@ -118,8 +102,8 @@ async def own_scores(engine: AsyncEngine, question: dict[str, Any]) -> list[Scor
 
 async def own_score(engine: AsyncEngine, begin: str, end: str) -> Score:
     """The same by the engine itself, the text cut into tokens as the harness does it."""
-    tokens = engine.tokenizer.encode(begin + end)
-    num_begin = len(engine.tokenizer.encode(begin))
+    tokens = engine.tokenizer.encode(begin + end, add_special_tokens=False)
+    num_begin = len(engine.tokenizer.encode(begin, add_special_tokens=False))
     params = SamplingParams(max_tokens=0, temperature=0, prompt_logprobs=1)
     (stream,) = engine.submit([CompletionRequest(tokens, params)])
     async for _ in stream:

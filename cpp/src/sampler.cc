@@ -10,24 +10,12 @@
 #include "kernels/kernels.h"
 #include "logit_changes.h"
 #include "logprobs.h"
+#include "token_mask.h"
 
 namespace tercet {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-std::span<const std::uint32_t> MaskOf(const SamplingBatch& batch, std::size_t row,
-                                      std::size_t vocab_size) {
-  if (batch.mask_rows[row] < 0) {
-    return {};
-  }
-  const std::size_t words = MaskWords(vocab_size);
-  return batch.masks.subspan(static_cast<std::size_t>(batch.mask_rows[row]) * words, words);
-}
-
-bool Allows(std::span<const std::uint32_t> mask, std::size_t token) {
-  return mask.empty() || ((mask[token / 32] >> (token % 32)) & 1U) != 0;
-}
 
 void Forbid(std::span<float> logits, std::span<const std::uint32_t> mask) {
   for (std::size_t word = 0; word < mask.size(); ++word) {

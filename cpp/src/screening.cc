@@ -7,6 +7,7 @@
 #include "changed_tokens.h"
 #include "kernels/reference_math.h"
 #include "logit_changes.h"
+#include "token_mask.h"
 
 namespace tercet {
 namespace {
@@ -64,9 +65,25 @@ struct Screening::Row {
   DrawKey key;
   ChangedTokens changed;
   std::vector<std::int32_t> changed_sums;
+  std::span<const std::uint32_t> mask;  // empty: every token is allowed
+  std::int32_t* sums = nullptr;
   bool is_decided = false;
   std::size_t token = 0;
   std::size_t num_finished = 0;
+
+  bool Allows(std::size_t other) const { return tercet::Allows(mask, other); }
+  // Puts the tokens of [begin, end) that the mask forbids below all others; begin is a multiple
+  // of 32.
+  void Forbid(std::size_t begin, std::size_t end) const {
+    const std::int32_t lowest = LowestSum(screen);
+    for (std::size_t word = begin / 32; word * 32 < end && !mask.empty(); ++word) {
+      const std::size_t first = word * 32;
+      const std::size_t count = std::min<std::size_t>(32, end - first);
+      for (std::size_t bit = 0; bit < count && mask[word] != ~std::uint32_t{0}; ++bit) {
+        sums[first + bit] = ((mask[word] >> bit) & 1) != 0 ? sums[first + bit] : lowest;
+      }
+    }
+  }
 };
 
 struct Screening::Candidate {
@@ -87,7 +104,7 @@ Screening::Screening(std::size_t vocab_size, std::size_t num_threads)
       bars_(Head::kMaxRows * num_chunks_) {}
 
 bool Screening::CanDraw(const SamplingBatch& batch, std::size_t row, std::size_t vocab_size) {
-  if (batch.targets[row] >= 0 || batch.num_logprobs[row] >= 0 || batch.mask_rows[row] >= 0) {
+  if (batch.targets[row] >= 0 || batch.num_logprobs[row] >= 0) {
     return false;
   }
   const auto top_k = static_cast<std::size_t>(batch.top_k[row]);
@@ -102,7 +119,9 @@ void Screening::Draw(const Kernels& kernels, ThreadPool& pool, Head& head,
   pool.Run(rows.size(), [&](std::size_t i, std::size_t) {
     Row& row = states[i];
     std::int32_t* row_sums = sums + i * vocab_size_;
+    row.sums = row_sums;
     row.screen = head.ScreenOf(i, row_sums);
+    row.mask = MaskOf(batch, rows[i], vocab_size_);
     if (!IsGreedy(batch, rows[i])) {
       row.key = KeyOf(batch, rows[i]);
       row.screen.key = &row.key;
@@ -134,6 +153,7 @@ void Screening::Draw(const Kernels& kernels, ThreadPool& pool, Head& head,
 
 void Screening::ScreenChunk(const Kernels& kernels, const Row& row, std::size_t i,
                             std::size_t chunk, std::size_t worker) {
+  row.Forbid(chunk * kChunk, std::min(vocab_size_, (chunk + 1) * kChunk));
   Screen screen = row.screen;
   screen.begin = chunk * kChunk;
   screen.end = std::min(vocab_size_, screen.begin + kChunk);
@@ -155,7 +175,7 @@ bool Screening::Gather(std::size_t i, float bar, const Row& row,
       return false;
     }
     for (std::size_t c = place * kKept; c < place * kKept + counts_[place]; ++c) {
-      if (uppers_[c] >= bar && !row.changed.Contains(tokens_[c])) {
+      if (uppers_[c] >= bar && !row.changed.Contains(tokens_[c]) && row.Allows(tokens_[c])) {
         candidates.push_back({uppers_[c], tokens_[c]});
       }
     }
@@ -178,7 +198,9 @@ void Screening::Decide(const Kernels& kernels, Head& head, std::size_t i, Row& r
   const auto first_bar = bars_.begin() + static_cast<std::ptrdiff_t>(i * num_chunks_);
   float bar = *std::max_element(first_bar, first_bar + static_cast<std::ptrdiff_t>(num_chunks_));
   for (std::size_t c = 0; c < num_changed; ++c) {
-    bar = std::max(bar, ScoreOf(screen, row.changed[c], lowers[c]));
+    if (row.Allows(row.changed[c])) {
+      bar = std::max(bar, ScoreOf(screen, row.changed[c], lowers[c]));
+    }
   }
   std::vector<Candidate> candidates;
   if (!std::isfinite(bar) || !std::isfinite(screen.reach) || !Gather(i, bar, row, candidates)) {
@@ -188,7 +210,8 @@ void Screening::Decide(const Kernels& kernels, Head& head, std::size_t i, Row& r
   std::vector<float> exact(num_changed);
   std::vector<bool> is_candidate(num_changed);
   for (std::size_t c = 0; c < num_changed; ++c) {
-    is_candidate[c] = ScoreOf(screen, row.changed[c], uppers[c]) >= bar;
+    is_candidate[c] =
+        row.Allows(row.changed[c]) && ScoreOf(screen, row.changed[c], uppers[c]) >= bar;
     if (is_candidate[c]) {
       exact[c] = head.Finish(kernels, i, row.changed[c], row.changed_sums[c]);
       ++row.num_finished;
@@ -212,7 +235,9 @@ void Screening::Decide(const Kernels& kernels, Head& head, std::size_t i, Row& r
     candidates.pop_back();
   }
   row.token = best.token;
-  row.is_decided = std::isfinite(best.score) && row.num_finished <= most_finished;
+  // A score under the bar is no proof: what was put below all others may have set it.
+  row.is_decided =
+      std::isfinite(best.score) && best.score >= bar && row.num_finished <= most_finished;
 }
 
 }  // namespace tercet

@@ -153,6 +153,36 @@ KERNEL_TEST(a_biased_token_wins_and_a_forbidden_one_does_not) {
   EXPECT_EQ(Screened(kernels, head, forced.batch()).samples.tokens[0], 1234);
 }
 
+// Masks of every density, one token alone among them, and penalties on what they forbid.
+KERNEL_TEST(a_masked_row_draws_what_the_full_pass_draws) {
+  Random random(56);
+  constexpr std::size_t kVocab = 9000;
+  constexpr std::size_t kWords = (kVocab + 31) / 32;
+  std::vector<Options> options = ManyOptions(random, 10, kVocab);
+  std::vector<std::uint32_t> masks(10 * kWords, 0);
+  for (std::size_t row = 0; row < 10; ++row) {
+    options[row].mask_row = static_cast<std::int32_t>(row);
+    const int share = row == 0 ? 0 : 1 << row;  // of 1024
+    for (std::size_t token = 0; token < kVocab; ++token) {
+      const bool allowed = token == 4321 || random.Integer(0, 1023) < share;
+      masks[row * kWords + token / 32] |= static_cast<std::uint32_t>(allowed) << (token % 32);
+    }
+  }
+  RandomHead head(kernels, random, kVocab, 264, 10);
+  const SamplingRows rows(options, masks);
+  const Drawn drawn = Screened(kernels, head, rows.batch());
+  const std::vector<std::int32_t> full = Full(kernels, head, rows.batch());
+  std::size_t num_screened = 0;
+  for (std::size_t row = 0; row < 10; ++row) {
+    if (std::ranges::count(drawn.left, row) == 0) {
+      EXPECT_EQ(drawn.samples.tokens[row], full[row]);
+      ++num_screened;
+    }
+  }
+  EXPECT_EQ(full[0], 4321);
+  EXPECT(num_screened >= 5);
+}
+
 KERNEL_TEST(equal_rows_of_the_head_tie_for_the_lower_token) {
   Random random(54);
   RandomHead head(kernels, random, 600, 264, 1);
@@ -184,7 +214,7 @@ KERNEL_TEST(a_row_that_asks_for_more_than_a_token_is_not_screened) {
   EXPECT(!can({.top_k = 3}));
   EXPECT(!can({.top_p = 0.5f}));
   EXPECT(!can({.min_p = 0.1f}));
-  EXPECT(!can({.temperature = 0, .mask_row = 0}));
+  EXPECT(can({.temperature = 0, .mask_row = 0}));
   EXPECT(!can({.temperature = 0, .target = 2}));
   EXPECT(!can({.temperature = 0, .num_logprobs = 0}));
 }

@@ -40,7 +40,7 @@ async def embedded() -> AsyncIterator[AsyncOpenAI]:
 
 async def test_create_retrieve_delete(client: AsyncOpenAI) -> None:
     response = await client.responses.create(model="toy", input="hello", max_output_tokens=5)
-    assert len(response.output_text) == 5
+    assert response.output_text
     assert response.incomplete_details is not None
     assert response.incomplete_details.reason == "max_output_tokens"
 

@@ -17,7 +17,7 @@ FIELDS = [
 ]
 KINDS = ["message", "function_call", "function_call_output", "reasoning", "item_reference"]
 parts = st.fixed_dictionaries(
-    {"type": st.sampled_from(["input_text", "output_text", "refusal"]) | values},
+    {"type": st.sampled_from(["input_text", "output_text", "refusal", []]) | values},
     optional={"text": text | values, "refusal": text | values},
 )
 items = st.lists(

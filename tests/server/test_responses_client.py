@@ -40,7 +40,7 @@ async def embedded() -> AsyncIterator[AsyncOpenAI]:
 
 async def test_create_retrieve_delete(client: AsyncOpenAI) -> None:
     response = await client.responses.create(model="toy", input="hello", max_output_tokens=5)
-    assert len(response.output_text) == 5
+    assert response.output_text
     assert response.incomplete_details is not None
     assert response.incomplete_details.reason == "max_output_tokens"
 
@@ -51,6 +51,20 @@ async def test_create_retrieve_delete(client: AsyncOpenAI) -> None:
     await client.responses.delete(response.id)
     with pytest.raises(openai.NotFoundError):
         await client.responses.retrieve(response.id)
+
+
+async def test_tokens_are_counted_as_a_response_would_have_them(client: AsyncOpenAI) -> None:
+    first = await client.responses.create(input="one", max_output_tokens=5)
+    asked: Any = {
+        "input": "two",
+        "instructions": "be short",
+        "previous_response_id": first.id,
+        "tools": [TOOL],
+    }
+    counted = await client.responses.input_tokens.count(**asked)
+    answered = await client.responses.create(**asked, max_output_tokens=1)
+    assert answered.usage is not None
+    assert counted.input_tokens == answered.usage.input_tokens
 
 
 async def test_input_items_are_read_page_by_page(client: AsyncOpenAI) -> None:

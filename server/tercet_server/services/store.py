@@ -19,6 +19,7 @@ from typing import Final, TypeVar
 from tercet_server.errors import InvalidRequest, StoreUnavailable
 
 _FORMAT: Final = 1
+"""To be raised when what is stored can no longer be read: files of another format are refused."""
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS responses (
     id TEXT PRIMARY KEY, owner TEXT NOT NULL, previous TEXT, used INTEGER NOT NULL,

@@ -9,13 +9,13 @@ number of streams.
 import asyncio
 import contextlib
 import dataclasses
-import hashlib
 import itertools
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from tercet_engine.block_pool import hash_salt
 from tercet_engine.chat_template import ChatTemplate
 from tercet_engine.completion import CompletionRequest, EngineInfo, FinishReason
 from tercet_engine.completion_stream import CompletionStream
@@ -202,7 +202,7 @@ class AsyncEngine:
             constraint=request.grammar.start() if request.grammar else None,
             pooling=request.pooling,
             priority=request.priority,
-            cache_salt=salt and hashlib.blake2b(salt, digest_size=16).digest(),
+            cache_salt=salt and hash_salt(salt),
         )
 
     def _max_tokens(self, request: CompletionRequest) -> int:

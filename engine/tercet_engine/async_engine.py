@@ -189,6 +189,8 @@ class AsyncEngine:
                 if not 0 <= token < vocab_size:
                     rule = f"takes token ids from 0 to {vocab_size - 1}; got {token}"
                     raise InvalidSamplingParams(name, rule)
+        if request.pooling and params.max_tokens != 0:
+            raise InvalidSamplingParams("max_tokens", "must be 0 where an embedding is asked for")
         is_endless = params.ignore_eos and not request.grammar
         own_end_tokens = frozenset() if is_endless else self.info.stop_token_ids
         salt = request.cache_salt.encode("utf-8", "replace")

@@ -62,8 +62,7 @@ class Batch:
         outputs: int32 [num_outputs], the tokens, by their place in `token_ids`, after which one is
             drawn or scored, ascending.
         sampling: how to draw them.
-        pooled: int32 [num_pooled], the tokens whose hidden states are wanted, ascending; none of
-            them is among `outputs`.
+        pooled: int32 [num_pooled], the tokens whose hidden states are wanted, ascending.
         rows: what each output is.
     """
 

@@ -9,13 +9,13 @@ number of streams.
 import asyncio
 import contextlib
 import dataclasses
-import hashlib
 import itertools
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from tercet_engine.block_pool import hash_salt
 from tercet_engine.chat_template import ChatTemplate
 from tercet_engine.completion import CompletionRequest, EngineInfo, FinishReason
 from tercet_engine.completion_stream import CompletionStream
@@ -189,6 +189,8 @@ class AsyncEngine:
                 if not 0 <= token < vocab_size:
                     rule = f"takes token ids from 0 to {vocab_size - 1}; got {token}"
                     raise InvalidSamplingParams(name, rule)
+        if request.pooling and params.max_tokens != 0:
+            raise InvalidSamplingParams("max_tokens", "must be 0 where an embedding is asked for")
         is_endless = params.ignore_eos and not request.grammar
         own_end_tokens = frozenset() if is_endless else self.info.stop_token_ids
         salt = request.cache_salt.encode("utf-8", "replace")
@@ -202,7 +204,7 @@ class AsyncEngine:
             constraint=request.grammar.start() if request.grammar else None,
             pooling=request.pooling,
             priority=request.priority,
-            cache_salt=salt and hashlib.blake2b(salt, digest_size=16).digest(),
+            cache_salt=salt and hash_salt(salt),
         )
 
     def _max_tokens(self, request: CompletionRequest) -> int:

@@ -62,8 +62,7 @@ class Batch:
         outputs: int32 [num_outputs], the tokens, by their place in `token_ids`, after which one is
             drawn or scored, ascending.
         sampling: how to draw them.
-        pooled: int32 [num_pooled], the tokens whose hidden states are wanted, ascending; none of
-            them is among `outputs`.
+        pooled: int32 [num_pooled], the tokens whose hidden states are wanted, ascending.
         rows: what each output is.
     """
 
@@ -79,12 +78,12 @@ class Batch:
     @property
     def has_scores(self) -> bool:
         """Whether some of the outputs score prompt tokens."""
-        return any(row.target != DRAW for row in self.rows)
+        return not all(row.is_drawn for row in self.rows)
 
     @property
     def drawn_rows(self) -> list[int]:
         """Rows whose token is drawn, not scored."""
-        return [index for index, row in enumerate(self.rows) if row.target == DRAW]
+        return [index for index, row in enumerate(self.rows) if row.is_drawn]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +101,11 @@ class Row:
     place: int
     num_guesses: int = 0
     target: int = DRAW
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether a token is drawn here and not scored."""
+        return self.target == DRAW
 
 
 def make_batch(chunks: Sequence[Chunk], masks: Mapping[int, UInt32Array] | None = None) -> Batch:
@@ -158,16 +162,11 @@ def _sampling(rows: Sequence[Row], masks: Mapping[int, UInt32Array]) -> Sampling
     """How to draw after a chunk and so many of its guesses: as if these had been drawn."""
     sequences = [row.chunk.seq for row in rows]
     params = [seq.params for seq in sequences]
-    counts = [list(_counts(row.chunk, row.num_guesses).items()) for row in rows]
-    seen = [seq.seen_tokens for seq in sequences]
+    # Scores are the model's own: what changes logits is left out, which may be much for each row.
+    counts = [_counts(row) if row.is_drawn else [] for row in rows]
+    seen = [row.chunk.seq.seen_tokens if row.is_drawn else () for row in rows]
+    biases = [_biases(row) if row.is_drawn else [] for row in rows]
     mask_of = {seq_id: index for index, seq_id in enumerate(masks)}
-    biases = [
-        [
-            *row.chunk.seq.params.logit_bias.items(),
-            *((token, FORBIDDEN) for token in row.chunk.seq.forbidden_tokens(row.num_guesses)),
-        ]
-        for row in rows
-    ]
     return SamplingBatch(
         temperature=_float32([p.temperature for p in params]),
         top_k=_int32([p.top_k for p in params]),
@@ -195,20 +194,26 @@ def _sampling(rows: Sequence[Row], masks: Mapping[int, UInt32Array]) -> Sampling
 
 
 def _target(row: Row) -> int:
-    return DRAW if row.target == DRAW else row.chunk.seq.tokens[row.target]
+    return DRAW if row.is_drawn else row.chunk.seq.tokens[row.target]
 
 
 def _num_logprobs(row: Row) -> int:
     params = row.chunk.seq.params
-    asked = params.logprobs if row.target == DRAW else params.prompt_logprobs
+    asked = params.logprobs if row.is_drawn else params.prompt_logprobs
     return -1 if asked is None else asked
 
 
-def _counts(chunk: Chunk, num_guesses: int) -> Counter[int]:
-    counts = chunk.seq.generated_counts
-    if num_guesses and chunk.seq.has_penalties:
-        return counts + Counter(chunk.draft[:num_guesses])
-    return counts
+def _counts(row: Row) -> list[tuple[int, int]]:
+    seq, counts = row.chunk.seq, row.chunk.seq.generated_counts
+    if row.num_guesses and seq.has_penalties:
+        counts = counts + Counter(row.chunk.draft[: row.num_guesses])
+    return list(counts.items())
+
+
+def _biases(row: Row) -> list[tuple[int, float]]:
+    seq = row.chunk.seq
+    forbidden = seq.forbidden_tokens(row.num_guesses)
+    return [*seq.params.logit_bias.items(), *((token, FORBIDDEN) for token in forbidden)]
 
 
 def _starts(rows: Sequence[Sized]) -> Int32Array:

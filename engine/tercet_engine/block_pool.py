@@ -16,6 +16,11 @@ def hash_block(parent: bytes, tokens: Sequence[int]) -> bytes:
     return hashlib.blake2b(parent + array("i", tokens).tobytes(), digest_size=16).digest()
 
 
+def hash_salt(salt: bytes) -> bytes:
+    """Stand for a salt as the parent of first blocks, which no block's own hash can be."""
+    return hashlib.blake2b(salt, digest_size=16, person=b"salt").digest()
+
+
 class BlockPool:
     """A fixed set of reference-counted blocks.
 

@@ -42,7 +42,7 @@ class CompletionRequest:
         shown_tokens: special tokens that the text is to show, as marks that mean something to
             whoever reads it; of others it shows nothing.
         cache_salt: the prompt's blocks are shared only with requests of the same salt.
-        pooling: the stream's `embedding` is wanted.
+        pooling: the stream's `embedding` is wanted, and no token: `max_tokens` is 0.
     """
 
     prompt_tokens: Sequence[int]

@@ -9,6 +9,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -99,7 +100,7 @@ class GrammarCompiler:
         if matcher.is_error():
             reason = _first_line(matcher.get_error())
             raise InvalidGrammar(spec.param, f"cannot be enforced: {reason}")
-        compiled = Grammar(matcher, self._vocab_size)
+        compiled = Grammar(matcher, partial(self._backend.matcher, spec), self._vocab_size)
         try:
             self._try(compiled)
         except GrammarFailed:

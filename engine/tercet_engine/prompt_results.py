@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from tercet_engine.batch import DRAW, Batch
+from tercet_engine.batch import Batch
 from tercet_engine.completion import Pooling
 from tercet_engine.scheduler import Chunk
 from tercet_engine.sequence import Sequence
@@ -20,7 +20,7 @@ Float32Array = npt.NDArray[np.float32]
 def keep_scores(batch: Batch, result: StepResult) -> None:
     """Give each sequence the log-probabilities of its prompt tokens that were scored."""
     for index, row in enumerate(batch.rows):
-        if row.target != DRAW:
+        if not row.is_drawn:
             seq = row.chunk.seq
             scores = result.logprobs(index, seq.params.prompt_logprobs or 0)
             seq.prompt_logprobs[row.target] = scores

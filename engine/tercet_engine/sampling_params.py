@@ -13,6 +13,8 @@ MAX_LOGIT_BIASES: Final = 1024
 MAX_SEED: Final = 2**64 - 1
 MAX_TOP_K: Final = 2**31 - 1
 MAX_LOGPROBS: Final = 20
+MIN_REPETITION_PENALTY: Final = 0.01
+MAX_REPETITION_PENALTY: Final = 10
 GREEDY_TEMPERATURE: Final = 1e-5
 """Temperatures below this take the likeliest token."""
 
@@ -34,8 +36,8 @@ class SamplingParams:
         seed: uint64. The same seed, prompt and parameters give the same tokens.
         presence_penalty: -2 to 2, taken off the logit of every token generated so far.
         frequency_penalty: -2 to 2, the same, times how often it was generated.
-        repetition_penalty: over 0, at most 10; the logit of every token of the prompt and the
-            answer so far is divided by it if positive, else multiplied.
+        repetition_penalty: 0.01 to 10; the logit of every token of the prompt and the answer so far
+            is divided by it if positive, else multiplied.
         logit_bias: token id to -100..100, added to its logit.
         stop: strings that end the completion when they appear; they are not part of the text.
         stop_token_ids: tokens that end the completion, beside the model's own.
@@ -81,9 +83,11 @@ class SamplingParams:
         _check_range("seed", self.seed, 0, MAX_SEED)
         _check_range("presence_penalty", self.presence_penalty, -2, 2)
         _check_range("frequency_penalty", self.frequency_penalty, -2, 2)
-        rule = "must be over 0 and at most 10"
-        _check(
-            0 < self.repetition_penalty <= 10, "repetition_penalty", rule, self.repetition_penalty
+        _check_range(
+            "repetition_penalty",
+            self.repetition_penalty,
+            MIN_REPETITION_PENALTY,
+            MAX_REPETITION_PENALTY,
         )
         _check(self.score_from >= 1, "score_from", "must be at least 1", self.score_from)
         for name, count in (("logprobs", self.logprobs), ("prompt_logprobs", self.prompt_logprobs)):

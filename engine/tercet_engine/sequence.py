@@ -89,8 +89,11 @@ class Sequence:
         return min(self.params.score_from, len(self.tokens)) - 1
 
     def tokens_to_score(self, first: int, count: int) -> range:
-        """Of the prompt tokens after those at [first, first + count), those to be scored."""
-        if self.params.prompt_logprobs is None:
+        """Of the prompt tokens after those at [first, first + count), those to be scored.
+
+        They are scored once: none when the prompt is computed anew amid the answer.
+        """
+        if self.params.prompt_logprobs is None or self.num_generated_tokens:
             return range(0)
         begin = max(first + 1, self.params.score_from)
         return range(begin, min(first + count + 1, self.num_prompt_tokens))

@@ -17,6 +17,7 @@ from tercet_engine import (
     FinishReason,
     InvalidSamplingParams,
     InvalidToken,
+    Pooling,
     PromptEmpty,
     PromptTooLong,
     SamplingParams,
@@ -278,6 +279,11 @@ async def test_more_choices_than_could_ever_fit_are_refused_for_good(toy_engines
         (CompletionRequest((-1,), SamplingParams()), InvalidToken, "token id -1"),
         (request(logit_bias={259: 1.0}), InvalidSamplingParams, "logit_bias takes token ids"),
         (request(stop_token_ids=frozenset({-5})), InvalidSamplingParams, "got -5"),
+        (
+            CompletionRequest((1,), SamplingParams(max_tokens=2), pooling=Pooling.MEAN),
+            InvalidSamplingParams,
+            "max_tokens must be 0 where an embedding is asked for",
+        ),
     ],
 )
 async def test_what_can_never_be_served_is_refused_at_once(

@@ -106,3 +106,28 @@ def test_after_enough_guesses_end_tokens_are_no_longer_forbidden() -> None:
     sampling = make_batch([Chunk(seq, 1, (20, 21))]).sampling
 
     assert sampling.bias_starts.tolist() == [0, 2, 4, 4]
+
+
+def test_tokens_that_are_scored_carry_none_of_what_changes_a_draw() -> None:
+    seq = sequence(
+        [1, 2, 3, 4],
+        [0],
+        prompt_logprobs=0,
+        repetition_penalty=1.1,
+        logit_bias={7: 1.0},
+        min_tokens=1,
+        max_tokens=2,
+    )
+    batch = make_batch([Chunk(seq, 4)])
+
+    assert batch.sampling.targets.tolist() == [2, 3, 4, -1]
+    assert batch.sampling.seen_starts.tolist() == [0, 0, 0, 0, 4]
+    assert batch.sampling.bias_starts.tolist()[:4] == [0, 0, 0, 0]
+    assert batch.sampling.bias_tokens[0] == 7
+
+
+def test_a_prompt_computed_anew_amid_the_answer_is_not_scored_again() -> None:
+    seq = sequence([1, 2, 3], [0], prompt_logprobs=0)
+    seq.append(4)
+
+    assert make_batch([Chunk(seq, 4)]).sampling.targets.tolist() == [-1]

@@ -1,6 +1,8 @@
+from array import array
+
 import pytest
 
-from tercet_engine.block_pool import BlockPool, hash_block
+from tercet_engine.block_pool import BlockPool, hash_block, hash_salt
 
 
 def test_blocks_are_taken_in_order_and_counted() -> None:
@@ -128,3 +130,10 @@ def test_the_invariant_check_sees_a_block_that_nobody_gave_back() -> None:
 
     with pytest.raises(AssertionError, match="holders"):
         pool.check_invariants([])
+
+
+def test_no_salt_stands_for_a_block() -> None:
+    """Else who salts with the text of a block's tokens could offer false blocks after it."""
+    tokens = list(b"0123456789abcdef")
+
+    assert hash_salt(array("i", tokens).tobytes()) != hash_block(b"", tokens)

@@ -1,6 +1,7 @@
 """Grammars over the embedded model: what they allow, what they refuse, what limits them."""
 
 import json
+import random
 
 import numpy as np
 import pytest
@@ -37,6 +38,15 @@ def compiler(tokenizer: Tokenizer, end: int) -> GrammarCompiler:
 def allowed(constraint: Constraint) -> set[int]:
     mask = constraint.mask()
     return set(np.flatnonzero(np.unpackbits(mask.view(np.uint8), bitorder="little")).tolist())
+
+
+def go_on(constraint: Constraint, rng: random.Random, num_tokens: int) -> list[set[int]]:
+    """Take random tokens; return what was allowed in their places."""
+    masks = []
+    for _ in range(num_tokens):
+        masks.append(allowed(constraint))
+        constraint.accept(rng.choice(sorted(masks[-1])))
+    return masks
 
 
 def regex(text: str) -> GrammarSpec:
@@ -141,3 +151,18 @@ async def test_a_schema_allows_only_what_validates(
 
     following = {tokenizer.decode([token])[:1] for token in allowed(constraint)}
     assert following == {"0", "1", "2"}
+
+
+async def test_completions_do_not_use_up_what_others_of_their_grammar_need(
+    compiler: GrammarCompiler, tokenizer: Tokenizer, end: int
+) -> None:
+    hungry = regex("([a-z ]*(a|e|i)[a-z ]{25}){3}b")  # 160 random tokens make 50,000 states
+    alone = go_on((await compiler.compile(hungry)).start(), random.Random(1), 30)
+
+    grammar = await GrammarCompiler(tokenizer, VOCAB, {end}).compile(hungry)
+    waiting, rng = grammar.start(), random.Random(1)
+    masks = go_on(waiting, rng, 10)
+    go_on(grammar.start(), random.Random(2), 300)
+
+    assert masks + go_on(waiting, rng, 20) == alone
+    assert go_on(grammar.start(), random.Random(1), 30) == alone

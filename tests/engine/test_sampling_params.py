@@ -21,6 +21,9 @@ from tercet_engine import InvalidSamplingParams, SamplingParams
         ("seed", 2**64, "seed"),
         ("presence_penalty", -2.5, "presence_penalty must be from -2 to 2; got -2.5"),
         ("frequency_penalty", math.inf, "frequency_penalty must be from -2 to 2; got inf"),
+        ("repetition_penalty", 0.0, "repetition_penalty must be from 0.01 to 10; got 0.0"),
+        ("repetition_penalty", 1e-50, "got 1e-50"),  # 0 as a float32, by which none can divide
+        ("repetition_penalty", 10.5, "got 10.5"),
         ("logit_bias", {1: 101.0}, "logit_bias values must be from -100 to 100; got 101.0"),
         ("logit_bias", dict.fromkeys(range(1025), 0.0), "takes at most 1024 entries; got 1025"),
         ("stop", ("a",) * 17, "stop takes at most 16 entries; got 17"),
@@ -50,6 +53,8 @@ def test_min_tokens_cannot_exceed_max_tokens() -> None:
         {"temperature": 2, "top_p": 1e-9, "min_p": 1, "seed": 2**64 - 1},
         {"logit_bias": {0: -100, 5: 100}, "stop": ("a" * 256,) * 16},
         {"max_tokens": 3, "min_tokens": 3},
+        {"repetition_penalty": 0.01},
+        {"repetition_penalty": 10},
     ],
 )
 def test_values_at_the_limits_are_taken(params: dict[str, object]) -> None:

@@ -67,7 +67,7 @@ class Options(RequestModel):
     seed: Whole | None = None
     num_predict: Annotated[Whole, Field(le=2**31 - 1)] | None = None
     stop: Annotated[ManyStopStrings | None, BeforeValidator(_as_stops)] = None
-    repeat_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
+    repeat_penalty: Annotated[float, Field(ge=0.01, le=10)] | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
 

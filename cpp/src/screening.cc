@@ -190,7 +190,7 @@ void Screening::Decide(const Kernels& kernels, Head& head, std::size_t i, Row& r
   for (std::size_t c = 0; c < num_changed; ++c) {
     is_candidate[c] = ScoreOf(screen, row.changed[c], uppers[c]) >= bar;
     if (is_candidate[c]) {
-      exact[c] = head.Finish(kernels, i, row.changed[c], row.changed_sums[c]);
+      exact[c] = head.Finish(kernels, i, row.changed[c]);
       ++row.num_finished;
     }
   }
@@ -205,7 +205,7 @@ void Screening::Decide(const Kernels& kernels, Head& head, std::size_t i, Row& r
   while (!candidates.empty() && candidates.front().upper >= best.score &&
          row.num_finished <= most_finished) {
     const std::size_t token = candidates.front().token;
-    const float logit = head.Finish(kernels, i, token, screen.sums[token]);
+    const float logit = head.Finish(kernels, i, token);
     best.Offer(ScoreOf(screen, token, logit), token);
     ++row.num_finished;
     std::pop_heap(candidates.begin(), candidates.end());

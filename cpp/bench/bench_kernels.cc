@@ -193,22 +193,22 @@ void BenchTernary(const Kernels& kernels, const TernaryPacking& packing, const S
 // What a screened draw reads of the head, and what a row of logits does.
 void BenchHeadPlanes(const Kernels& kernels, const Shape& shape, size_t num_threads,
                      Memory& memory) {
-  const size_t plane = shape.rows * HeadRowBytes(shape.cols);
+  const size_t plane = HeadPlaneBytes(shape.rows, shape.cols);
   for (const size_t tokens : {1u, 2u, 4u, 8u, 16u, 32u}) {
     const WideRows x{memory.values.get(), memory.scales.data(), memory.sums.data(), tokens,
                      2 * RoundUp(shape.cols, kHeadAlign)};
     auto* out = memory.out.data();
     Report(kernels, "high", shape, plane, num_threads, tokens, memory.weights.get(),
            [&](size_t copy, size_t begin, size_t end) {
-             kernels.head_dots(memory.weights.get() + copy * plane, shape.cols, &x,
-                               begin * kTileRows, end * kTileRows,
-                               reinterpret_cast<int32_t*>(out) + begin * kTileRows, shape.rows);
+             const HeadMatrix w{memory.weights.get() + copy * plane, nullptr, nullptr, shape.rows,
+                                shape.cols};
+             kernels.head_dots(&w, &x, begin, end, reinterpret_cast<int32_t*>(out), shape.rows);
            });
     Report(kernels, "both", shape, 2 * plane, num_threads, tokens, memory.weights.get(),
            [&](size_t, size_t begin, size_t end) {
              const HeadMatrix w{memory.weights.get(), memory.weights.get() + plane,
-                                memory.row_scales.data(), shape.cols};
-             kernels.head_gemm(&w, &x, begin * kTileRows, end * kTileRows, out, shape.rows);
+                                memory.row_scales.data(), shape.rows, shape.cols};
+             kernels.head_gemm(&w, &x, begin, end, out, shape.rows);
            });
   }
 }

@@ -6,8 +6,8 @@
 namespace tercet {
 namespace {
 
-// About half a megabyte of weights, some hundred tasks for a large vocabulary.
-constexpr std::size_t kRowsPerTask = 512;
+// 512 rows a task: up to a megabyte of weights, some hundred tasks for a large vocabulary.
+constexpr std::size_t kTilesPerTask = 16;
 
 // Standard deviations of what a row's low nibbles add that a screen allows for. Were they random,
 // one row in 10^14 would exceed it, upwards, and only then could a draw differ.
@@ -16,10 +16,24 @@ constexpr double kDeviations = 8;
 // Of a row's length, for the rounding of the sums to floats.
 constexpr double kRounding = 1e-3;
 
+std::size_t NumTiles(std::size_t vocab_size) { return RoundUp(vocab_size, kTileRows) / kTileRows; }
+
+template <typename Body>
+void ForTiles(ThreadPool& pool, std::size_t vocab_size, const Body& body) {
+  const std::size_t num_tiles = NumTiles(vocab_size);
+  pool.Run((num_tiles + kTilesPerTask - 1) / kTilesPerTask, [&](std::size_t task, std::size_t) {
+    body(task * kTilesPerTask, std::min((task + 1) * kTilesPerTask, num_tiles));
+  });
+}
+
+// Tile by tile: a line holds bytes of all its rows, which one thread writes.
 template <typename Body>
 void ForRows(ThreadPool& pool, std::size_t vocab_size, const Body& body) {
-  pool.Run((vocab_size + kRowsPerTask - 1) / kRowsPerTask, [&](std::size_t task, std::size_t) {
-    body(task * kRowsPerTask, std::min((task + 1) * kRowsPerTask, vocab_size));
+  pool.Run(NumTiles(vocab_size), [&](std::size_t tile, std::size_t) {
+    const std::size_t end = std::min((tile + 1) * kTileRows, vocab_size);
+    for (std::size_t n = tile * kTileRows; n < end; ++n) {
+      body(n);
+    }
   });
 }
 
@@ -39,10 +53,10 @@ Head::Head(HeadKind kind, std::size_t vocab_size, std::size_t hidden_size)
     gathered_ = AlignedBuffer<float>(kMaxRows * hidden_size);
     return;
   }
-  high_ = AlignedBuffer<std::uint8_t>(vocab_size * HeadRowBytes(hidden_size),
-                                      AlignedBuffer<std::uint8_t>::Pages::kHuge);
-  low_ = std::make_unique<LowPlane>(vocab_size, hidden_size);
-  row_scales_ = AlignedBuffer<float>(vocab_size);
+  const std::size_t plane = HeadPlaneBytes(vocab_size, hidden_size);
+  high_ = AlignedBuffer<std::uint8_t>(plane, AlignedBuffer<std::uint8_t>::Pages::kHuge);
+  low_ = AlignedBuffer<std::uint8_t>(plane);
+  row_scales_ = AlignedBuffer<float>(RoundUp(vocab_size, kTileRows));
   screen_scales_ = AlignedBuffer<float>(vocab_size);
   margins_ = AlignedBuffer<float>(vocab_size);
   values_ = AlignedBuffer<std::uint8_t>(kMaxRows * 2 * RoundUp(hidden_size, kHeadAlign));
@@ -56,11 +70,11 @@ void Head::Pack(const Kernels& kernels, ThreadPool& pool, const Bf16Table& table
   if (kind_ == HeadKind::kBf16) {
     return;
   }
-  low_->SetTable(table);
-  const std::size_t row_bytes = HeadRowBytes(hidden_size_);
-  pool.ForEach(vocab_size_, hidden_size_, [&](std::size_t n, std::size_t) {
+  low_is_packed_ = false;
+  ForRows(pool, vocab_size_, [&](std::size_t n) {
     HeadRow row;
-    kernels.head_pack(table.row(n), hidden_size_, &high_[n * row_bytes], nullptr, &row);
+    kernels.head_pack(table.row(n), hidden_size_, &high_[HeadRowPlace(n, hidden_size_)], nullptr,
+                      &row);
     const auto squares = static_cast<double>(row.squares);
     const auto products = static_cast<double>(row.products);
     const auto middles = static_cast<double>(row.middles);
@@ -75,22 +89,37 @@ void Head::Pack(const Kernels& kernels, ThreadPool& pool, const Bf16Table& table
   });
 }
 
+void Head::PackLow(const Kernels& kernels, ThreadPool& pool) {
+  if (low_is_packed_) {
+    return;
+  }
+  low_.WishHugePages();
+  ForRows(pool, vocab_size_, [&](std::size_t n) {
+    HeadRow row;
+    kernels.head_pack(table_.row(n), hidden_size_, nullptr, &low_[HeadRowPlace(n, hidden_size_)],
+                      &row);
+  });
+  low_is_packed_ = true;
+}
+
 void Head::Multiply(const Kernels& kernels, ThreadPool& pool, const float* hidden,
                     std::span<const std::size_t> rows, float* logits) {
   if (kind_ == HeadKind::kBf16) {
     for (std::size_t i = 0; i < rows.size(); ++i) {
       std::copy_n(hidden + rows[i] * hidden_size_, hidden_size_, &gathered_[i * hidden_size_]);
     }
-    ForRows(pool, vocab_size_, [&](std::size_t begin, std::size_t end) {
-      kernels.bf16_gemm(table_.data, table_.stride, hidden_size_, begin, end, gathered_.data(),
-                        rows.size(), hidden_size_, logits, vocab_size_);
+    ForTiles(pool, vocab_size_, [&](std::size_t begin, std::size_t end) {
+      kernels.bf16_gemm(table_.data, table_.stride, hidden_size_, begin * kTileRows,
+                        std::min(end * kTileRows, vocab_size_), gathered_.data(), rows.size(),
+                        hidden_size_, logits, vocab_size_);
     });
     return;
   }
+  PackLow(kernels, pool);
   Quantize(kernels, pool, hidden, rows);
-  const HeadMatrix matrix{high_.data(), low_->All(kernels, pool), row_scales_.data(), hidden_size_};
+  const HeadMatrix matrix = Packed();
   const WideRows wide = Quantized(0, rows.size());
-  ForRows(pool, vocab_size_, [&](std::size_t begin, std::size_t end) {
+  ForTiles(pool, vocab_size_, [&](std::size_t begin, std::size_t end) {
     kernels.head_gemm(&matrix, &wide, begin, end, logits, vocab_size_);
   });
 }
@@ -98,9 +127,10 @@ void Head::Multiply(const Kernels& kernels, ThreadPool& pool, const float* hidde
 void Head::Screen(const Kernels& kernels, ThreadPool& pool, const float* hidden,
                   std::span<const std::size_t> rows, std::int32_t* sums) {
   Quantize(kernels, pool, hidden, rows);
+  const HeadMatrix matrix = Packed();
   const WideRows wide = Quantized(0, rows.size());
-  ForRows(pool, vocab_size_, [&](std::size_t begin, std::size_t end) {
-    kernels.head_dots(high_.data(), hidden_size_, &wide, begin, end, sums + begin, vocab_size_);
+  ForTiles(pool, vocab_size_, [&](std::size_t begin, std::size_t end) {
+    kernels.head_dots(&matrix, &wide, begin, end, sums, vocab_size_);
   });
 }
 
@@ -120,14 +150,10 @@ tercet::Screen Head::ScreenOf(std::size_t i, const std::int32_t* sums) const {
           .end = vocab_size_};
 }
 
-float Head::Finish(const Kernels& kernels, std::size_t i, std::size_t token, std::int32_t sum) {
+float Head::Finish(const Kernels& kernels, std::size_t i, std::size_t token) const {
   const WideRows wide = Quantized(i, 1);
-  std::int32_t low = 0;
-  kernels.head_dots(low_->Row(kernels, token), hidden_size_, &wide, 0, 1, &low, 1);
-  const std::uint32_t exact = 16 * static_cast<std::uint32_t>(sum) +
-                              static_cast<std::uint32_t>(low) -
-                              128 * static_cast<std::uint32_t>(sums_[i]);
-  return static_cast<float>(static_cast<std::int32_t>(exact)) * (scales_[i] * row_scales_[token]);
+  const std::int32_t sum = kernels.head_dot(table_.row(token), hidden_size_, &wide);
+  return static_cast<float>(sum) * (scales_[i] * row_scales_[token]);
 }
 
 void Head::Quantize(const Kernels& kernels, ThreadPool& pool, const float* hidden,
@@ -141,13 +167,17 @@ void Head::Quantize(const Kernels& kernels, ThreadPool& pool, const float* hidde
   });
 }
 
+HeadMatrix Head::Packed() const {
+  return {high_.data(), low_.data(), row_scales_.data(), vocab_size_, hidden_size_};
+}
+
 WideRows Head::Quantized(std::size_t first, std::size_t count) const {
   const std::size_t stride = 2 * RoundUp(hidden_size_, kHeadAlign);
   return {&values_[first * stride], &scales_[first], &sums_[first], count, stride};
 }
 
 std::size_t Head::decode_bytes() const {
-  return kind_ == HeadKind::kInt8 ? bytes() - low_->bytes()
+  return kind_ == HeadKind::kInt8 ? bytes() - low_.bytes()
                                   : vocab_size_ * hidden_size_ * sizeof(std::uint16_t);
 }
 

@@ -3,12 +3,10 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 
 #include "bf16_table.h"
 #include "kernels/kernels.h"
-#include "low_plane.h"
 #include "tercet/aligned_buffer.h"
 #include "tercet/thread_pool.h"
 
@@ -21,7 +19,8 @@ namespace tercet {
 // int8 weights are kept in two planes of nibbles. Multiply reads both. Screen reads the high one
 // only, which leaves of each logit what the low nibbles add: a sum of products that, against the
 // activations, are as good as random, with a known sum of squares. 8 of its standard deviations
-// bound it (screening.h), and Finish adds it where it matters.
+// bound it (screening.h), and where it matters Finish takes the row from the table. So the low
+// plane is packed, and takes memory, only once all logits are asked for.
 enum class HeadKind { kInt8, kBf16 };
 
 class Head {
@@ -32,7 +31,7 @@ class Head {
 
   Head(HeadKind kind, std::size_t vocab_size, std::size_t hidden_size);
 
-  // Keeps the table too: the low plane is packed from it on demand.
+  // Keeps the table too, which somebody must keep alive: more is packed from it on demand.
   void Pack(const Kernels& kernels, ThreadPool& pool, const Bf16Table& table);
 
   // logits[i * vocab_size + n] for the hidden states hidden[rows[i]][hidden_size], at most
@@ -49,34 +48,38 @@ class Head {
   // What the last Screen's sums mean for its i-th row; the caller adds noise and a range of tokens.
   tercet::Screen ScreenOf(std::size_t i, const std::int32_t* sums) const;
 
-  // The logit that Multiply computes, for the i-th row of the last Screen and one of its sums.
-  float Finish(const Kernels& kernels, std::size_t i, std::size_t token, std::int32_t sum);
+  // The logit that Multiply computes, for the i-th row of the last Screen.
+  float Finish(const Kernels& kernels, std::size_t i, std::size_t token) const;
 
   std::size_t vocab_size() const { return vocab_size_; }
 
   // Read for every token: the high plane, or the table.
   std::size_t decode_bytes() const;
-  // Everything, though the low plane comes only as it is needed.
+  // Everything, though the low plane comes only if it is needed.
   std::size_t bytes() const {
-    return high_.bytes() + (low_ == nullptr ? 0 : low_->bytes()) + row_scales_.bytes() +
-           screen_scales_.bytes() + margins_.bytes();
+    return high_.bytes() + low_.bytes() + row_scales_.bytes() + screen_scales_.bytes() +
+           margins_.bytes();
   }
   std::size_t workspace_bytes() const {
     return values_.bytes() + scales_.bytes() + sums_.bytes() + reaches_.bytes() + gathered_.bytes();
   }
 
  private:
+  void PackLow(const Kernels& kernels, ThreadPool& pool);
   void Quantize(const Kernels& kernels, ThreadPool& pool, const float* hidden,
                 std::span<const std::size_t> rows);
+  HeadMatrix Packed() const;
   WideRows Quantized(std::size_t first, std::size_t count) const;
 
   HeadKind kind_;
   std::size_t vocab_size_;
   std::size_t hidden_size_;
   Bf16Table table_;
-  AlignedBuffer<std::uint8_t> high_;  // [vocab_size][HeadRowBytes(hidden_size)]
-  std::unique_ptr<LowPlane> low_;
-  AlignedBuffer<float> row_scales_;     // [vocab_size]
+  // HeadPlaneBytes(vocab_size, hidden_size) each.
+  AlignedBuffer<std::uint8_t> high_;
+  AlignedBuffer<std::uint8_t> low_;
+  bool low_is_packed_ = false;
+  AlignedBuffer<float> row_scales_;     // [RoundUp(vocab_size, kTileRows)]
   AlignedBuffer<float> screen_scales_;  // [vocab_size], of the weights that the high plane implies
   AlignedBuffer<float> margins_;        // [vocab_size], the length of what these leave out
   // Hidden states, quantised: [kMaxRows][2 * RoundUp(hidden_size, kHeadAlign)] bytes.

@@ -213,7 +213,7 @@ void Screening::Decide(const Kernels& kernels, Head& head, std::size_t i, Row& r
     is_candidate[c] =
         row.Allows(row.changed[c]) && ScoreOf(screen, row.changed[c], uppers[c]) >= bar;
     if (is_candidate[c]) {
-      exact[c] = head.Finish(kernels, i, row.changed[c], row.changed_sums[c]);
+      exact[c] = head.Finish(kernels, i, row.changed[c]);
       ++row.num_finished;
     }
   }
@@ -228,7 +228,7 @@ void Screening::Decide(const Kernels& kernels, Head& head, std::size_t i, Row& r
   while (!candidates.empty() && candidates.front().upper >= best.score &&
          row.num_finished <= most_finished) {
     const std::size_t token = candidates.front().token;
-    const float logit = head.Finish(kernels, i, token, screen.sums[token]);
+    const float logit = head.Finish(kernels, i, token);
     best.Offer(ScoreOf(screen, token, logit), token);
     ++row.num_finished;
     std::pop_heap(candidates.begin(), candidates.end());

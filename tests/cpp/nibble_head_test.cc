@@ -21,16 +21,16 @@ struct Case {
       : rows(num_rows),
         cols(num_cols),
         tokens(x.size() / num_cols),
-        high(num_rows * HeadRowBytes(num_cols), 0xEE),
-        low(num_rows * HeadRowBytes(num_cols), 0xEE),
+        high(HeadPlaneBytes(num_rows, num_cols), 0xEE),
+        low(HeadPlaneBytes(num_rows, num_cols), 0xEE),
         values(tokens * 2 * RoundUp(num_cols, kHeadAlign), 0xEE),
         facts(num_rows),
-        row_scales(num_rows),
+        row_scales(RoundUp(num_rows, kTileRows)),
         scales(tokens),
         sums(tokens) {
     for (size_t n = 0; n < rows; ++n) {
-      kernels.head_pack(&table[n * cols], cols, high.get() + n * HeadRowBytes(cols),
-                        low.get() + n * HeadRowBytes(cols), &facts[n]);
+      const size_t place = HeadRowPlace(n, cols);
+      kernels.head_pack(&table[n * cols], cols, high.get() + place, low.get() + place, &facts[n]);
       row_scales[n] = facts[n].scale;
     }
     for (size_t m = 0; m < tokens; ++m) {
@@ -40,7 +40,12 @@ struct Case {
 
   size_t stride() const { return 2 * RoundUp(cols, kHeadAlign); }
   WideRows wide() const { return {values.get(), scales.data(), sums.data(), tokens, stride()}; }
-  HeadMatrix matrix() const { return {high.get(), low.get(), row_scales.data(), cols}; }
+  WideRows one(size_t m) const {
+    return {values.get() + m * stride(), &scales[m], &sums[m], 1, stride()};
+  }
+  HeadMatrix matrix() const { return {high.get(), low.get(), row_scales.data(), rows, cols}; }
+  HeadMatrix low_as_high() const { return {low.get(), nullptr, nullptr, rows, cols}; }
+  size_t num_tiles() const { return RoundUp(rows, kTileRows) / kTileRows; }
 };
 
 // The weights and activations of a case as integers, as the contract words them.
@@ -73,10 +78,12 @@ void ExpectRight(const Kernels& kernels, Random& random, size_t rows, size_t col
   const WideRows wide = c.wide();
   std::vector<float> logits(tokens * rows);
   std::vector<int32_t> high(tokens * rows), low(tokens * rows);
-  kernels.head_gemm(&matrix, &wide, 0, rows, logits.data(), rows);
-  kernels.head_dots(c.high.get(), cols, &wide, 0, rows, high.data(), rows);
-  kernels.head_dots(c.low.get(), cols, &wide, 0, rows, low.data(), rows);
+  const HeadMatrix low_as_high = c.low_as_high();
+  kernels.head_gemm(&matrix, &wide, 0, c.num_tiles(), logits.data(), rows);
+  kernels.head_dots(&matrix, &wide, 0, c.num_tiles(), high.data(), rows);
+  kernels.head_dots(&low_as_high, &wide, 0, c.num_tiles(), low.data(), rows);
   for (size_t m = 0; m < tokens; ++m) {
+    const WideRows one = c.one(m);
     for (size_t n = 0; n < rows; ++n) {
       const std::string where = At({rows, cols, tokens, m, n});
       int64_t exact = 0, of_high = 0, of_low = 0;
@@ -89,6 +96,7 @@ void ExpectRight(const Kernels& kernels, Random& random, size_t rows, size_t col
       }
       EXPECT_EQ_AT(high[m * rows + n], of_high, where);
       EXPECT_EQ_AT(low[m * rows + n], of_low, where);
+      EXPECT_EQ_AT(kernels.head_dot(&table[n * cols], cols, &one), exact, where);
       EXPECT_EQ_AT(logits[m * rows + n],
                    static_cast<float>(exact) * (c.scales[m] * c.row_scales[n]), where);
     }
@@ -127,7 +135,7 @@ struct ScreenCase {
 
 KERNEL_TEST(head_products_are_exact_for_every_number_of_rows) {
   Random random(40);
-  for (size_t rows = 1; rows <= 40; ++rows) ExpectRight(kernels, random, rows, 72, rows % 3 + 1);
+  for (size_t rows = 1; rows <= 70; ++rows) ExpectRight(kernels, random, rows, 72, rows % 3 + 1);
 }
 
 KERNEL_TEST(head_products_are_exact_for_every_number_of_columns) {
@@ -154,31 +162,34 @@ KERNEL_TEST(head_gemm_holds_the_largest_sum_there_is) {
       const float sum =
           static_cast<float>(int64_t{HeadLimit(cols)} * 127 * static_cast<int64_t>(cols));
       EXPECT_EQ_AT(logit, sign * sum * ((1.0f / limit) * (1.0f / 127.0f)), At({cols}));
+      EXPECT_EQ_AT(static_cast<float>(kernels.head_dot(table.data(), cols, &wide)), sign * sum,
+                   At({cols}));
     }
   }
 }
 
 KERNEL_TEST(head_products_write_their_rows_and_nothing_else) {
   Random random(43);
-  const std::vector<uint16_t> table = random.Bf16(20 * 40);
-  const Case c(kernels, table, 20, 40, random.Normals(2 * 40));
+  constexpr size_t kRows = 150;  // five tiles, the last of 22 rows
+  const std::vector<uint16_t> table = random.Bf16(kRows * 40);
+  const Case c(kernels, table, kRows, 40, random.Normals(2 * 40));
   const HeadMatrix matrix = c.matrix();
   const WideRows wide = c.wide();
-  std::vector<float> whole(2 * 20);
-  kernels.head_gemm(&matrix, &wide, 0, 20, whole.data(), 20);
-  std::vector<int32_t> dots(2 * 20);
-  kernels.head_dots(c.low.get(), 40, &wide, 0, 20, dots.data(), 20);
-  for (size_t begin = 0; begin <= 20; ++begin) {
-    for (size_t end = begin; end <= 20; ++end) {
-      std::vector<float> part(2 * 20, -7.0f);
-      std::vector<int32_t> part_dots(2 * 20, -7);
-      kernels.head_gemm(&matrix, &wide, begin, end, part.data(), 20);
-      kernels.head_dots(c.low.get(), 40, &wide, begin, end, part_dots.data(), 20);
-      for (size_t i = 0; i < 40; ++i) {
-        const size_t n = i % 20;
-        EXPECT_EQ_AT(part[i], n >= begin && n < end ? whole[i] : -7.0f, At({begin, end, i}));
-        const bool is_dot = n < end - begin;
-        EXPECT_EQ_AT(part_dots[i], is_dot ? dots[i + begin] : -7, At({begin, end, i}));
+  std::vector<float> whole(2 * kRows);
+  kernels.head_gemm(&matrix, &wide, 0, 5, whole.data(), kRows);
+  std::vector<int32_t> dots(2 * kRows);
+  kernels.head_dots(&matrix, &wide, 0, 5, dots.data(), kRows);
+  for (size_t begin = 0; begin <= 5; ++begin) {
+    for (size_t end = begin; end <= 5; ++end) {
+      std::vector<float> part(2 * kRows, -7.0f);
+      std::vector<int32_t> part_dots(2 * kRows, -7);
+      kernels.head_gemm(&matrix, &wide, begin, end, part.data(), kRows);
+      kernels.head_dots(&matrix, &wide, begin, end, part_dots.data(), kRows);
+      for (size_t i = 0; i < 2 * kRows; ++i) {
+        const size_t tile = i % kRows / kTileRows;
+        const bool is_written = tile >= begin && tile < end;
+        EXPECT_EQ_AT(part[i], is_written ? whole[i] : -7.0f, At({begin, end, i}));
+        EXPECT_EQ_AT(part_dots[i], is_written ? dots[i] : -7, At({begin, end, i}));
       }
     }
   }
@@ -190,8 +201,8 @@ KERNEL_TEST(head_pack_finds_out_what_the_reference_does) {
     std::vector<uint16_t> row = random.Bf16(cols);
     if (cols % 5 == 0) std::fill(row.begin(), row.end(), uint16_t{0});
     HeadRow facts{}, wanted{};
-    Aligned<uint8_t> high(HeadRowBytes(cols)), low(HeadRowBytes(cols));
-    Aligned<uint8_t> wanted_high(HeadRowBytes(cols)), wanted_low(HeadRowBytes(cols));
+    Aligned<uint8_t> high(HeadTileBytes(cols)), low(HeadTileBytes(cols));
+    Aligned<uint8_t> wanted_high(HeadTileBytes(cols)), wanted_low(HeadTileBytes(cols));
     kernels.head_pack(row.data(), cols, high.get(), nullptr, &facts);
     kernels.head_pack(row.data(), cols, nullptr, low.get(), &facts);
     Reference().head_pack(row.data(), cols, wanted_high.get(), wanted_low.get(), &wanted);

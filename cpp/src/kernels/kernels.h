@@ -96,13 +96,26 @@ struct DrawKey {
 // ---- The head in two planes of nibbles ----
 //
 // A weight of the head is an int8 w, kept as w + 128 = 16 * high + low, each half in a plane of its
-// own: row after row of HeadRowBytes(cols) bytes, in which byte j of group g, 64 bytes, holds
-// column 128 g + j in its lower half and column 128 g + 64 + j in its upper one. The high plane
-// alone tells which rows may win; only these need the low one.
+// own. The high plane alone tells which rows may win.
+//
+// A plane is tiles of kTileRows rows, a tile is lines of 8 columns, and a line is 4 bytes a row:
+// byte j of line g holds column 8 g + j in its lower half and column 8 g + 4 + j in its upper one.
 
-inline constexpr size_t kHeadAlign = 128;
+inline constexpr size_t kHeadAlign = 64;
+inline constexpr size_t kHeadLineBytes = 4 * kTileRows;
 
-constexpr size_t HeadRowBytes(size_t cols) { return RoundUp(cols, kHeadAlign) / 2; }
+constexpr size_t HeadTileBytes(size_t cols) {
+  return RoundUp(cols, kHeadAlign) / 8 * kHeadLineBytes;
+}
+
+constexpr size_t HeadPlaneBytes(size_t rows, size_t cols) {
+  return RoundUp(rows, kTileRows) / kTileRows * HeadTileBytes(cols);
+}
+
+// Where row n begins in a plane; its next four bytes are always kHeadLineBytes further.
+constexpr size_t HeadRowPlace(size_t n, size_t cols) {
+  return n / kTileRows * HeadTileBytes(cols) + n % kTileRows * 4;
+}
 
 // What packing finds out about a row; v(k) = 32 * high(k) - 241 is twice the middle of the weights
 // that share high(k).
@@ -114,9 +127,10 @@ struct HeadRow {
 };
 
 struct HeadMatrix {
-  const uint8_t* high;  // planes, [rows][HeadRowBytes(cols)]
-  const uint8_t* low;
-  const float* row_scales;  // [rows]
+  const uint8_t* high;      // planes, HeadPlaneBytes(rows, cols) each
+  const uint8_t* low;       // not read by head_dots, nor are the scales
+  const float* row_scales;  // [RoundUp(rows, kTileRows)]
+  size_t rows;
   size_t cols;
 };
 
@@ -238,23 +252,28 @@ struct Kernels {
 
   // ---- The head: int8 weights × 13-bit activations ----
 
-  // Quantises a bfloat16 row of a head and writes its halves; where `high` or `low` is null it does
-  // without. a = max |w|; scale = a / 127 (1 if a is 0); w = clip(round_half_even(x * (127 / a)),
-  // -127, 127), 0 if a is 0, and 0 from cols to RoundUp(cols, kHeadAlign); these are not summed.
+  // Quantises a bfloat16 row of a head and writes its halves to where it begins in each plane;
+  // where `high` or `low` is null it does without. a = max |w|; scale = a / 127 (1 if a is 0); w =
+  // clip(round_half_even(x * (127 / a)), -127, 127), 0 if a is 0, and 0 from cols to RoundUp(cols,
+  // kHeadAlign); these are not summed.
   void (*head_pack)(const uint16_t* row, size_t cols, uint8_t* high, uint8_t* low, HeadRow* facts);
 
   // One row of WideRows: a = max(max |x|, 1e-5f), L = float(HeadLimit(cols)), s = L / a,
   // q = clip(round_half_even(x * s), -L, L); scale = a / L; sum = sum of q.
   void (*head_quantize)(const float* x, size_t cols, uint8_t* values, float* scale, int32_t* sum);
 
-  // out[m * out_stride + n - row_begin] = sum over k of q(m, k) * nibble(n, k), modulo 2^32, for
-  // rows [row_begin, row_end) of one plane.
-  void (*head_dots)(const uint8_t* plane, size_t cols, const WideRows*, size_t row_begin,
-                    size_t row_end, int32_t* out, size_t out_stride);
+  // The sum over k of q(0, k) * w(k) for the first row of WideRows and an unpacked row of the
+  // table.
+  int32_t (*head_dot)(const uint16_t* row, size_t cols, const WideRows*);
+
+  // out[m * out_stride + n] = sum over k of q(m, k) * high(n, k), modulo 2^32, for every row
+  // n < rows of tiles [tile_begin, tile_end).
+  void (*head_dots)(const HeadMatrix*, const WideRows*, size_t tile_begin, size_t tile_end,
+                    int32_t* out, size_t out_stride);
 
   // out[m * out_stride + n] = float(sum over k of q(m, k) * w(n, k)) * (scales[m] * row_scales[n])
-  // for rows [row_begin, row_end), from both planes.
-  void (*head_gemm)(const HeadMatrix*, const WideRows*, size_t row_begin, size_t row_end,
+  // for the same rows, from both planes.
+  void (*head_gemm)(const HeadMatrix*, const WideRows*, size_t tile_begin, size_t tile_end,
                     float* out, size_t out_stride);
 
   // With a(n) = (float(16 * sums[n] + offset) + lift) * (scale * scales[n]), e(n) = reach *

@@ -125,30 +125,36 @@ void HeadQuantize(const float* x, size_t cols, uint8_t* values, float* scale, in
   *scale = a / limit;
 }
 
-// Column k of a row of one plane.
-uint32_t NibbleOf(const uint8_t* row, size_t k) {
-  const size_t j = k % kHeadAlign;
-  const uint8_t byte = row[k / kHeadAlign * 64 + j % 64];
-  return j < 64 ? byte & 15u : byte >> 4;
+// A weight of a row whose largest magnitude is `a`.
+int32_t HeadWeight(uint16_t weight, float a) {
+  const float inverse = a == 0.0f ? 0.0f : 127.0f / a;
+  return static_cast<int32_t>(Clip(nearbyintf(Widen(weight) * inverse), -127.0f, 127.0f));
 }
 
-void SetNibble(uint8_t* row, size_t k, uint32_t nibble) {
-  const size_t j = k % kHeadAlign;
-  uint8_t& byte = row[k / kHeadAlign * 64 + j % 64];
-  byte = static_cast<uint8_t>(j < 64 ? (byte & 0xf0u) | nibble : (byte & 0x0fu) | nibble << 4);
-}
-
-void HeadPack(const uint16_t* row, size_t cols, uint8_t* high, uint8_t* low, HeadRow* facts) {
+float LargestMagnitude(const uint16_t* row, size_t cols) {
   Lanes largest;
   for (size_t k = 0; k < cols; ++k) {
     largest.of[k % kLanes] = Max(largest.of[k % kLanes], fabsf(Widen(row[k])));
   }
-  const float a = largest.Largest();
-  const float inverse = a == 0.0f ? 0.0f : 127.0f / a;
+  return largest.Largest();
+}
+
+// Column k of a row of one plane, given where the row begins.
+uint32_t NibbleOf(const uint8_t* row, size_t k) {
+  const uint8_t byte = row[k / 8 * kHeadLineBytes + k % 4];
+  return k % 8 < 4 ? byte & 15u : byte >> 4;
+}
+
+void SetNibble(uint8_t* row, size_t k, uint32_t nibble) {
+  uint8_t& byte = row[k / 8 * kHeadLineBytes + k % 4];
+  byte = static_cast<uint8_t>(k % 8 < 4 ? (byte & 0xf0u) | nibble : (byte & 0x0fu) | nibble << 4);
+}
+
+void HeadPack(const uint16_t* row, size_t cols, uint8_t* high, uint8_t* low, HeadRow* facts) {
+  const float a = LargestMagnitude(row, cols);
   *facts = {a == 0.0f ? 1.0f : a / 127.0f, 0, 0, 0};
   for (size_t k = 0; k < RoundUp(cols, kHeadAlign); ++k) {
-    const float q = k < cols ? Clip(nearbyintf(Widen(row[k]) * inverse), -127.0f, 127.0f) : 0.0f;
-    const auto w = static_cast<int32_t>(q);
+    const int32_t w = k < cols ? HeadWeight(row[k], a) : 0;
     const auto code = static_cast<uint32_t>(w + 128);
     const auto v = static_cast<int32_t>(32 * (code >> 4)) - 241;
     if (k < cols) {
@@ -165,34 +171,52 @@ void HeadPack(const uint16_t* row, size_t cols, uint8_t* high, uint8_t* low, Hea
   }
 }
 
-void HeadDots(const uint8_t* plane, size_t cols, const WideRows* x, size_t row_begin,
-              size_t row_end, int32_t* out, size_t out_stride) {
-  for (size_t n = row_begin; n < row_end; ++n) {
-    for (size_t m = 0; m < x->num_rows; ++m) {
-      const auto* values = reinterpret_cast<const int16_t*>(x->values + m * x->stride);
-      int64_t sum = 0;
-      for (size_t k = 0; k < cols; ++k) {
-        sum += values[k] * static_cast<int32_t>(NibbleOf(plane + n * HeadRowBytes(cols), k));
-      }
-      out[m * out_stride + n - row_begin] = static_cast<int32_t>(sum);
+int32_t HeadDot(const uint16_t* row, size_t cols, const WideRows* x) {
+  const auto* values = reinterpret_cast<const int16_t*>(x->values);
+  const float a = LargestMagnitude(row, cols);
+  int32_t sum = 0;
+  for (size_t k = 0; k < cols; ++k) {
+    sum += values[k] * HeadWeight(row[k], a);
+  }
+  return sum;
+}
+
+// Calls put(m, n, values, place) for all tokens and the rows of some tiles: the token's values and
+// where the row begins in both planes.
+template <class Put>
+void ForHeadRows(const HeadMatrix& w, const WideRows& x, size_t tile_begin, size_t tile_end,
+                 Put put) {
+  for (size_t n = tile_begin * kTileRows; n < w.rows && n < tile_end * kTileRows; ++n) {
+    const size_t place = HeadRowPlace(n, w.cols);
+    for (size_t m = 0; m < x.num_rows; ++m) {
+      put(m, n, reinterpret_cast<const int16_t*>(x.values + m * x.stride), place);
     }
   }
 }
 
-void HeadGemm(const HeadMatrix* w, const WideRows* x, size_t row_begin, size_t row_end, float* out,
-              size_t out_stride) {
-  for (size_t n = row_begin; n < row_end; ++n) {
-    const uint8_t* high = w->high + n * HeadRowBytes(w->cols);
-    const uint8_t* low = w->low + n * HeadRowBytes(w->cols);
-    for (size_t m = 0; m < x->num_rows; ++m) {
-      const auto* values = reinterpret_cast<const int16_t*>(x->values + m * x->stride);
-      int32_t sum = 0;
-      for (size_t k = 0; k < w->cols; ++k) {
-        sum += values[k] * (static_cast<int32_t>(16 * NibbleOf(high, k) + NibbleOf(low, k)) - 128);
-      }
-      out[m * out_stride + n] = static_cast<float>(sum) * (x->scales[m] * w->row_scales[n]);
+void HeadDots(const HeadMatrix* w, const WideRows* x, size_t tile_begin, size_t tile_end,
+              int32_t* out, size_t out_stride) {
+  const auto put = [&](size_t m, size_t n, const int16_t* values, size_t place) {
+    int64_t sum = 0;
+    for (size_t k = 0; k < w->cols; ++k) {
+      sum += values[k] * static_cast<int32_t>(NibbleOf(w->high + place, k));
     }
-  }
+    out[m * out_stride + n] = static_cast<int32_t>(sum);
+  };
+  ForHeadRows(*w, *x, tile_begin, tile_end, put);
+}
+
+void HeadGemm(const HeadMatrix* w, const WideRows* x, size_t tile_begin, size_t tile_end,
+              float* out, size_t out_stride) {
+  const auto put = [&](size_t m, size_t n, const int16_t* values, size_t place) {
+    int32_t sum = 0;
+    for (size_t k = 0; k < w->cols; ++k) {
+      const uint32_t code = 16 * NibbleOf(w->high + place, k) + NibbleOf(w->low + place, k);
+      sum += values[k] * (static_cast<int32_t>(code) - 128);
+    }
+    out[m * out_stride + n] = static_cast<float>(sum) * (x->scales[m] * w->row_scales[n]);
+  };
+  ForHeadRows(*w, *x, tile_begin, tile_end, put);
 }
 
 size_t ScreenTokens(const Screen* screen, uint32_t* tokens, float* uppers, float* bar) {
@@ -523,6 +547,7 @@ const Kernels kReferenceKernels = {
     .num_packings = sizeof kPackings / sizeof kPackings[0],
     .head_pack = HeadPack,
     .head_quantize = HeadQuantize,
+    .head_dot = HeadDot,
     .head_dots = HeadDots,
     .head_gemm = HeadGemm,
     .screen = ScreenTokens,

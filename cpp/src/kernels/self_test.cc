@@ -117,23 +117,23 @@ std::vector<uint8_t> TernaryGemm(const Kernels& kernels, const TernaryPacking& p
 // A packed head with quantised tokens, seen through its products: the tokens' form is each set's
 // own.
 struct HeadCase {
-  static constexpr size_t kRowBytes = HeadRowBytes(kCols);
   static constexpr size_t kStride = 2 * RoundUp(kCols, kHeadAlign);
-  Aligned high{kRows * kRowBytes};
-  Aligned low{kRows * kRowBytes};
+  Aligned high{HeadPlaneBytes(kRows, kCols)};
+  Aligned low{HeadPlaneBytes(kRows, kCols)};
   Aligned values;
-  std::vector<float> row_scales = std::vector<float>(kRows);
+  std::vector<float> row_scales = std::vector<float>(RoundUp(kRows, kTileRows));
   std::vector<float> scales;
   std::vector<int32_t> sums;
+  std::vector<uint16_t> table;
   std::vector<HeadRow> facts = std::vector<HeadRow>(kRows);
 
   HeadCase(const Kernels& kernels, size_t tokens)
       : values(tokens * kStride), scales(tokens), sums(tokens) {
     Numbers numbers;
-    const std::vector<uint16_t> table = numbers.Bf16(kRows * kCols);
+    table = numbers.Bf16(kRows * kCols);
     for (size_t n = 0; n < kRows; ++n) {
-      kernels.head_pack(&table[n * kCols], kCols, high.get() + n * kRowBytes,
-                        low.get() + n * kRowBytes, &facts[n]);
+      const size_t place = HeadRowPlace(n, kCols);
+      kernels.head_pack(&table[n * kCols], kCols, high.get() + place, low.get() + place, &facts[n]);
       row_scales[n] = facts[n].scale;
     }
     for (size_t m = 0; m < scales.size(); ++m) {
@@ -144,6 +144,7 @@ struct HeadCase {
   WideRows wide() const {
     return {values.get(), scales.data(), sums.data(), scales.size(), kStride};
   }
+  HeadMatrix matrix() const { return {high.get(), low.get(), row_scales.data(), kRows, kCols}; }
 };
 
 std::vector<uint8_t> HeadPack(const Kernels& kernels) {
@@ -157,18 +158,29 @@ std::vector<uint8_t> HeadPack(const Kernels& kernels) {
 
 std::vector<uint8_t> HeadGemm(const Kernels& kernels, size_t tokens) {
   const HeadCase head(kernels, tokens);
-  const HeadMatrix w{head.high.get(), head.low.get(), head.row_scales.data(), kCols};
+  const HeadMatrix w = head.matrix();
   const WideRows x = head.wide();
   std::vector<float> out(tokens * kRows);
-  kernels.head_gemm(&w, &x, 0, kRows, out.data(), kRows);
+  kernels.head_gemm(&w, &x, 0, RoundUp(kRows, kTileRows) / kTileRows, out.data(), kRows);
   return BytesOf(out);
 }
 
 std::vector<uint8_t> HeadDots(const Kernels& kernels, size_t tokens) {
   const HeadCase head(kernels, tokens);
+  const HeadMatrix w = head.matrix();
   const WideRows x = head.wide();
   std::vector<int32_t> out(tokens * kRows);
-  kernels.head_dots(head.low.get(), kCols, &x, 0, kRows, out.data(), kRows);
+  kernels.head_dots(&w, &x, 0, RoundUp(kRows, kTileRows) / kTileRows, out.data(), kRows);
+  return BytesOf(out);
+}
+
+std::vector<uint8_t> HeadDot(const Kernels& kernels) {
+  const HeadCase head(kernels, 1);
+  const WideRows x = head.wide();
+  std::vector<int32_t> out;
+  for (size_t n = 0; n < kRows; ++n) {
+    out.push_back(kernels.head_dot(&head.table[n * kCols], kCols, &x));
+  }
   return BytesOf(out);
 }
 
@@ -370,6 +382,7 @@ struct Check {
 constexpr Check kChecks[] = {
     {"quantize", Quantize},
     {"head_pack", HeadPack},
+    {"head_dot", HeadDot},
     {"screen", ScreenTokens},
     {"bf16_gemm", Bf16Gemm},
     {"rms_norm", RmsNorm},

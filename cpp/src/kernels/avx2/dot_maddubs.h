@@ -23,6 +23,11 @@ inline void MultiplyAdd(__m256i& sum, __m256i codes, __m256i four) {
   __asm__("vpaddw %1, %0, %0" : "+x"(sum) : "x"(_mm256_maddubs_epi16(codes, four)));
 }
 
+// Adds products of pairs of signed 16 bits to 32-bit lanes.
+inline void MultiplyAddPairs(__m256i& sum, __m256i a, __m256i b) {
+  __asm__("vpaddd %1, %0, %0" : "+x"(sum) : "x"(_mm256_madd_epi16(a, b)));
+}
+
 inline __m256i Wide(__m256i sum) { return _mm256_madd_epi16(sum, _mm256_set1_epi16(1)); }
 
 }  // namespace

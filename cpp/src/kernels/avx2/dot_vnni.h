@@ -22,6 +22,11 @@ inline void MultiplyAdd(__m256i& sum, __m256i codes, __m256i four) {
   __asm__("" : "+x"(sum));
 }
 
+inline void MultiplyAddPairs(__m256i& sum, __m256i a, __m256i b) {
+  sum = _mm256_dpwssd_avx_epi32(sum, a, b);
+  __asm__("" : "+x"(sum));
+}
+
 inline __m256i Wide(__m256i sum) { return sum; }
 
 }  // namespace

@@ -10,6 +10,7 @@
 //                                  whatever lanes it likes
 //   kMaxAdditions                  how often one sum may be added to, from zero
 //   Wide(sum)                      such a sum as 32-bit lanes, a row's four columns joined
+//   MultiplyAddPairs(sum, a, b)    adds products of pairs of signed 16 bits to 32-bit lanes
 //   kMaxTokens                     tokens whose sums for two groups stay in registers, at most 6
 #pragma once
 

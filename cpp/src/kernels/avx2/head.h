@@ -1,106 +1,141 @@
-// The head's products for AVX2.
+// The head's products for 256-bit sets.
 //
-// VPMADDUBSW multiplies 32 nibbles of a row by the low or the high bytes of the activations, 0 to
-// 127 and -64 to 64, and adds neighbours into 16 bits: 30 times 127 at most, so that eight fit
-// before VPMADDWD widens them, times what a nibble of this plane and a byte of that plane weigh.
+// Weights become unsigned halves of 16 bits, either nibbles of the high plane or whole, w + 128,
+// put together from both, and are multiplied in pairs of columns with activations kept as int16;
+// 128 times the sum of the activations is then taken off. Sums wrap around modulo 2^32 on the way;
+// the result fits (HeadLimit), so it is right.
+//
+// Shifting a line by 4 bits and masking its halves gives columns 0 and 2, then 4 and 6, 1 and 3, 5
+// and 7: the activations are kept in that order.
 #pragma once
 
-#include <string.h>
-
-#include "kernels/lanes_avx2.h"
+#include "kernels/avx2/gemm.h"
 
 namespace tercet {
 namespace {
 
-// Two additions each.
-constexpr size_t kHeadLinesUntilWide = 4;
-
-// The empty statement keeps GCC 12 from holding a second copy of a sum for after the loop.
-inline __m256i AddPairs(__m256i sum, __m256i nibbles, const uint8_t* values) {
-  const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values));
-  sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(nibbles, bytes));
-  __asm__("" : "+x"(sum));
-  return sum;
+inline void StoreHeadValues(Words q, size_t k, size_t, uint8_t* values) {
+  const __m256i order = _mm256_broadcastsi128_si256(
+      _mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15));
+  StoreVector(_mm256_shuffle_epi8(PackedHalves(q), order), values + 2 * k);
 }
 
-inline int32_t AddLanes(__m256i x) {
-  __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
-  sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4E));
-  sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xB1));
-  return _mm_cvtsi128_si32(sum);
-}
-
-// Adds unit * q(t, k) * nibble(n, k) of one plane.
-template <size_t kTokens, size_t kRows>
-inline void AddPlane(const uint8_t* rows, size_t row_bytes, const uint8_t* values, size_t stride,
-                     int16_t unit, size_t ahead, __m256i (&totals)[kTokens][kRows]) {
-  const __m256i mask = _mm256_set1_epi8(15);
-  const __m256i low_unit = _mm256_set1_epi16(unit);
-  const __m256i high_unit = _mm256_set1_epi16(static_cast<int16_t>(128 * unit));
-  const size_t plane = stride / 2;
-  constexpr size_t kStep = 32 * kHeadLinesUntilWide;
-  for (size_t begin = 0; begin < row_bytes; begin += kStep) {
-    const size_t end = row_bytes - begin < kStep ? row_bytes : begin + kStep;
-    __m256i lows[kTokens][kRows] = {};
-    __m256i highs[kTokens][kRows] = {};
-    for (size_t i = begin; i < end; i += 32) {
-      // Byte i belongs to group i / 64, whose 128 columns begin at 2 * (i - i % 64).
-      const uint8_t* q = values + 2 * i - i % 64;
+// Tokens [m, m + kTokens) × groups [first, first + kGroups) of a tile.
+template <bool kBoth, size_t kTokens, size_t kGroups>
+inline void MultiplyHeadGroups(const HeadMatrix& w, const WideRows& x, size_t m, size_t tile,
+                               size_t first, __m256i (&sums)[kTokens][kGroups]) {
+  const size_t place = tile * HeadTileBytes(w.cols) + first * kVectorBytes;
+  const __m256i mask = _mm256_set1_epi16(15);
+  for (size_t k = 0; k < x.stride / 2; k += 8) {
+    const size_t line = place + k / 8 * kHeadLineBytes;
+    Prefetch(w.high + line);
+    __m256i high[kGroups];
+    __m256i low[kGroups];
+    if constexpr (kBoth) {
+      Prefetch(w.low + line);
+    }
 #pragma GCC unroll 4
-      for (size_t n = 0; n < kRows; ++n) {
-        const uint8_t* from = rows + n * row_bytes + i;
-        if (ahead != 0) {
-          _mm_prefetch(reinterpret_cast<const char*>(from) + ahead, _MM_HINT_T1);
-        }
-        const __m256i line = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
-        const __m256i first = _mm256_and_si256(line, mask);
-        const __m256i second = _mm256_and_si256(_mm256_srli_epi16(line, 4), mask);
-#pragma GCC unroll 4
-        for (size_t t = 0; t < kTokens; ++t) {
-          const uint8_t* low = q + t * stride;
-          lows[t][n] = AddPairs(lows[t][n], first, low);
-          highs[t][n] = AddPairs(highs[t][n], first, low + plane);
-          lows[t][n] = AddPairs(lows[t][n], second, low + 64);
-          highs[t][n] = AddPairs(highs[t][n], second, low + plane + 64);
-        }
+    for (size_t group = 0; group < kGroups; ++group) {
+      high[group] = LoadVector(w.high + line + group * kVectorBytes);
+      if constexpr (kBoth) {
+        low[group] = LoadVector(w.low + line + group * kVectorBytes);
       }
     }
 #pragma GCC unroll 4
+    for (size_t j = 0; j < 4; ++j) {
+      __m256i codes[kGroups];
+#pragma GCC unroll 4
+      for (size_t group = 0; group < kGroups; ++group) {
+        codes[group] = _mm256_and_si256(high[group], mask);
+        high[group] = _mm256_srli_epi16(high[group], 4);
+        if constexpr (kBoth) {
+          codes[group] = _mm256_or_si256(_mm256_slli_epi16(codes[group], 4),
+                                         _mm256_and_si256(low[group], mask));
+          low[group] = _mm256_srli_epi16(low[group], 4);
+        }
+      }
+#pragma GCC unroll 4
+      for (size_t t = 0; t < kTokens; ++t) {
+        const __m256i two = BroadcastFour(x.values + (m + t) * x.stride + 2 * k + 4 * j);
+#pragma GCC unroll 4
+        for (size_t group = 0; group < kGroups; ++group) {
+          MultiplyAddPairs(sums[t][group], codes[group], two);
+        }
+      }
+    }
+  }
+}
+
+// Tokens [m, m + kTokens) × one tile. `out` receives words where only the high plane is read.
+template <bool kBoth, size_t kTokens>
+void MultiplyHeadTile(const HeadMatrix& w, const WideRows& x, size_t m, size_t tile, float* out,
+                      size_t out_stride) {
+  // At most 8 accumulators of 16 registers.
+  constexpr size_t kAtOnce = kTokens == 1 ? 4 : 2;
+  for (size_t first = 0; first < kTileGroups; first += kAtOnce) {
+    __m256i sums[kTokens][kAtOnce];
     for (size_t t = 0; t < kTokens; ++t) {
-#pragma GCC unroll 4
-      for (size_t n = 0; n < kRows; ++n) {
-        const __m256i pair = _mm256_add_epi32(_mm256_madd_epi16(lows[t][n], low_unit),
-                                              _mm256_madd_epi16(highs[t][n], high_unit));
-        totals[t][n] = _mm256_add_epi32(totals[t][n], pair);
+      const uint32_t taken_off = kBoth ? 128u * static_cast<uint32_t>(x.sums[m + t]) : 0u;
+      for (size_t group = 0; group < kAtOnce; ++group) {
+        sums[t][group] = _mm256_set1_epi32(static_cast<int32_t>(0u - taken_off));
       }
     }
-  }
-}
-
-// sums[t][n] = sum over k of q(t, k) * nibble(n, k) or, with a low plane, * (w(n, k) + 128). Where
-// `ahead` is not 0, what lies so many bytes after each line is asked for.
-template <bool kBoth, size_t kTokens, size_t kRows>
-inline void HeadSums(const uint8_t* high, const uint8_t* low, size_t row_bytes,
-                     const uint8_t* values, size_t stride, size_t ahead,
-                     int32_t (&sums)[kTokens][kRows]) {
-  __m256i totals[kTokens][kRows] = {};
-  AddPlane(high, row_bytes, values, stride, kBoth ? 16 : 1, ahead, totals);
-  if constexpr (kBoth) {
-    AddPlane(low, row_bytes, values, stride, 1, ahead, totals);
-  }
-  for (size_t t = 0; t < kTokens; ++t) {
-    for (size_t n = 0; n < kRows; ++n) {
-      sums[t][n] = AddLanes(totals[t][n]);
+    MultiplyHeadGroups<kBoth>(w, x, m, tile, first, sums);
+    const size_t n = tile * kTileRows + first * kGroupRows;
+    if constexpr (kBoth) {
+      StoreGroups(w, x, m, n, sums, out, out_stride);
+      continue;
+    }
+    for (size_t t = 0; t < kTokens; ++t) {
+      int32_t words[kAtOnce * kGroupRows];
+      memcpy(words, sums[t], sizeof words);
+      const size_t left = n < w.rows ? w.rows - n : 0;
+      const size_t count = left < kAtOnce * kGroupRows ? left : kAtOnce * kGroupRows;
+      memcpy(out + (m + t) * out_stride + n, words, count * sizeof *words);
     }
   }
 }
 
-// Tokens at a time, and rows: two accumulators each, at most 8 of 16 registers.
-constexpr size_t kHeadTokens = 4;
-template <size_t kTokens>
-constexpr size_t kHeadRows = kTokens == 1   ? 4
-                             : kTokens == 2 ? 2
-                                            : 1;
+template <bool kBoth>
+constexpr decltype(&MultiplyHeadTile<true, 1>) kHeadTokens[] = {
+    MultiplyHeadTile<kBoth, 1>, MultiplyHeadTile<kBoth, 2>, MultiplyHeadTile<kBoth, 3>,
+    MultiplyHeadTile<kBoth, 4>};
+
+template <bool kBoth>
+inline void HeadProducts(const HeadMatrix& w, const WideRows& x, size_t tile_begin, size_t tile_end,
+                         float* out, size_t out_stride) {
+  for (size_t tile = tile_begin; tile < tile_end; ++tile) {
+    ForStretches(x.num_rows, 4, [&](size_t begin, size_t end) {
+      kHeadTokens<kBoth>[end - begin - 1](w, x, begin, tile, out, out_stride);
+    });
+  }
+}
+
+inline void HeadDots(const HeadMatrix* w, const WideRows* x, size_t tile_begin, size_t tile_end,
+                     int32_t* out, size_t out_stride) {
+  HeadProducts<false>(*w, *x, tile_begin, tile_end, reinterpret_cast<float*>(out), out_stride);
+}
+
+inline void HeadGemm(const HeadMatrix* w, const WideRows* x, size_t tile_begin, size_t tile_end,
+                     float* out, size_t out_stride) {
+  HeadProducts<true>(*w, *x, tile_begin, tile_end, out, out_stride);
+}
+
+// The product of one row with one token, a group of columns at a time.
+struct HeadRowSum {
+  __m256i sums = _mm256_setzero_si256();
+
+  void Add(const int8_t* weights, const uint8_t* values, size_t group, size_t) {
+    const __m128i order = _mm_setr_epi8(0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15);
+    for (size_t k = 0; k < kHeadAlign; k += 16) {
+      const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(weights + k));
+      MultiplyAddPairs(sums, _mm256_cvtepi8_epi16(_mm_shuffle_epi8(bytes, order)),
+                       LoadVector(values + 2 * (group + k)));
+    }
+  }
+
+  int32_t Total(int32_t) const { return SumOf(Words{sums, _mm256_setzero_si256()}); }
+};
 
 }  // namespace
 }  // namespace tercet

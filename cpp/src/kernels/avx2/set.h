@@ -8,7 +8,6 @@
 #include "kernels/avx2/panel.h"
 #include "kernels/generic/attention.h"
 #include "kernels/generic/head.h"
-#include "kernels/generic/head_products.h"
 #include "kernels/generic/logits.h"
 #include "kernels/generic/rows.h"
 
@@ -27,6 +26,7 @@ constexpr Kernels Avx2Set(const char* name, uint32_t required,
       .num_packings = kNumPackings,
       .head_pack = HeadPack,
       .head_quantize = HeadQuantize,
+      .head_dot = HeadDot,
       .head_dots = HeadDots,
       .head_gemm = HeadGemm,
       .screen = ScreenTokens,

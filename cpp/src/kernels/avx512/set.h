@@ -4,7 +4,6 @@
 #include "kernels/avx512/head.h"
 #include "kernels/generic/attention.h"
 #include "kernels/generic/head.h"
-#include "kernels/generic/head_products.h"
 #include "kernels/generic/logits.h"
 #include "kernels/generic/rows.h"
 
@@ -23,6 +22,7 @@ constexpr Kernels Avx512Set(const char* name, uint32_t required,
       .num_packings = kNumPackings,
       .head_pack = HeadPack,
       .head_quantize = HeadQuantize,
+      .head_dot = HeadDot,
       .head_dots = HeadDots,
       .head_gemm = HeadGemm,
       .screen = ScreenTokens,

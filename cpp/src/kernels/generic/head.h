@@ -10,34 +10,58 @@
 namespace tercet {
 namespace {
 
-// Bytes of one group of columns, as one plane keeps them.
-inline void StoreNibbles(const uint8_t (&nibbles)[kHeadAlign], uint8_t* plane) {
-  for (size_t j = 0; j < kHeadAlign / 2; ++j) {
-    plane[j] = static_cast<uint8_t>(nibbles[j] | nibbles[j + kHeadAlign / 2] << 4);
+inline float LargestMagnitude(const uint16_t* row, size_t cols) {
+  Floats largest = Broadcast(0.0f);
+  ForLanes(cols, [&](size_t k, auto part) {
+    largest = Merge(Max(largest, Abs(LoadBf16(row + k, part))), largest, part);
+  });
+  return MaxOf(largest);
+}
+
+// Some columns of a row of the table as weights, and zeros after them. inverse = 127 / a.
+struct HeadGroup {
+  alignas(64) int8_t weights[kHeadAlign] = {};
+
+  HeadGroup(const uint16_t* row, size_t count, Floats inverse) {
+    ForLanes(count, [&](size_t k, auto part) {
+      const Floats scaled = Mul(LoadBf16(row + k, part), inverse);
+      const Words q = ToWords(Clip(RoundHalfEven(scaled), Broadcast(-127.0f), Broadcast(127.0f)));
+      StoreBytes(Merge(q, BroadcastWord(0), part), weights + k);
+    });
+  }
+};
+
+// Calls body(group, count, HeadGroup) for every kHeadAlign columns; returns the row's largest
+// magnitude.
+template <class Body>
+inline float ForHeadGroups(const uint16_t* row, size_t cols, Body body) {
+  const float a = LargestMagnitude(row, cols);
+  const Floats inverse = Broadcast(a == 0.0f ? 0.0f : 127.0f / a);
+  for (size_t group = 0; group < cols; group += kHeadAlign) {
+    const size_t count = cols - group < kHeadAlign ? cols - group : kHeadAlign;
+    body(group, count, HeadGroup(row + group, count, inverse));
+  }
+  return a;
+}
+
+// The lines of one group of columns, as one plane keeps them.
+inline void StoreNibbles(const uint8_t (&nibbles)[kHeadAlign], uint8_t* lines) {
+  for (size_t line = 0; line < kHeadAlign / 8; ++line) {
+    for (size_t j = 0; j < 4; ++j) {
+      lines[line * kHeadLineBytes + j] =
+          static_cast<uint8_t>(nibbles[line * 8 + j] | nibbles[line * 8 + 4 + j] << 4);
+    }
   }
 }
 
 inline void HeadPack(const uint16_t* row, size_t cols, uint8_t* high, uint8_t* low,
                      HeadRow* facts) {
-  Floats largest = Broadcast(0.0f);
-  ForLanes(cols, [&](size_t k, auto part) {
-    largest = Merge(Max(largest, Abs(LoadBf16(row + k, part))), largest, part);
-  });
-  const float a = MaxOf(largest);
-  const Floats inverse = Broadcast(a == 0.0f ? 0.0f : 127.0f / a);
-  *facts = {a == 0.0f ? 1.0f : a / 127.0f, 0, 0, 0};
-  for (size_t group = 0; group < cols; group += kHeadAlign) {
-    const size_t count = cols - group < kHeadAlign ? cols - group : kHeadAlign;
-    int8_t weights[kHeadAlign] = {};
-    ForLanes(count, [&](size_t k, auto part) {
-      const Floats scaled = Mul(LoadBf16(row + group + k, part), inverse);
-      const Words q = ToWords(Clip(RoundHalfEven(scaled), Broadcast(-127.0f), Broadcast(127.0f)));
-      StoreBytes(Merge(q, BroadcastWord(0), part), weights + k);
-    });
+  *facts = {};
+  const auto pack = [&](size_t group, size_t count, const HeadGroup& columns) {
     uint8_t highs[kHeadAlign];
     uint8_t lows[kHeadAlign];
     for (size_t k = 0; k < kHeadAlign; ++k) {
-      const auto code = static_cast<uint8_t>(weights[k] + 128);
+      const auto code = static_cast<uint8_t>(columns.weights[k] + 128);
       highs[k] = code >> 4;
       lows[k] = code & 15;
     }
@@ -45,7 +69,7 @@ inline void HeadPack(const uint16_t* row, size_t cols, uint8_t* high, uint8_t* l
     int32_t products = 0;
     int32_t middles = 0;
     for (size_t k = 0; k < count; ++k) {
-      const int32_t w = weights[k];
+      const int32_t w = columns.weights[k];
       const int32_t v = 32 * highs[k] - 241;
       squares += w * w;
       products += w * v;
@@ -55,35 +79,40 @@ inline void HeadPack(const uint16_t* row, size_t cols, uint8_t* high, uint8_t* l
     facts->products += products;
     facts->middles += middles;
     if (high != nullptr) {
-      StoreNibbles(highs, high + group / 2);
+      StoreNibbles(highs, high + group / 8 * kHeadLineBytes);
     }
     if (low != nullptr) {
-      StoreNibbles(lows, low + group / 2);
+      StoreNibbles(lows, low + group / 8 * kHeadLineBytes);
     }
-  }
+  };
+  const float a = ForHeadGroups(row, cols, pack);
+  facts->scale = a == 0.0f ? 1.0f : a / 127.0f;
 }
 
-// Activations are two planes of signed bytes, q = 128 * high + low, 0 <= low < 128, the high plane
-// after the low one.
 inline void HeadQuantize(const float* x, size_t cols, uint8_t* values, float* scale, int32_t* sum) {
   const auto limit = static_cast<float>(HeadLimit(cols));
   const float a = LargestMagnitude(x, cols);
   const Floats s = Broadcast(limit / a);
-  const size_t plane = RoundUp(cols, kHeadAlign);
-  auto* low = reinterpret_cast<int8_t*>(values);
-  int8_t* high = low + plane;
+  const size_t padded = RoundUp(cols, kHeadAlign);
+  memset(values, 0, 2 * padded);
   Words total = BroadcastWord(0);
   ForLanes(cols, [&](size_t k, auto part) {
     const Floats scaled = RoundHalfEven(Mul(Load(x + k, part), s));
-    const Words q = ToWords(Clip(scaled, Broadcast(-limit), Broadcast(limit)));
-    StoreBytes(And(q, BroadcastWord(127)), low + k);
-    StoreBytes(ShiftRightSigned<7>(q), high + k);
-    total = Merge(Add(total, q), total, part);
+    const Words clipped = ToWords(Clip(scaled, Broadcast(-limit), Broadcast(limit)));
+    const Words q = Merge(clipped, BroadcastWord(0), part);
+    StoreHeadValues(q, k, padded, values);
+    total = Add(total, q);
   });
-  memset(low + cols, 0, plane - cols);
-  memset(high + cols, 0, plane - cols);
   *scale = a / limit;
   *sum = SumOf(total);
+}
+
+inline int32_t HeadDot(const uint16_t* row, size_t cols, const WideRows* x) {
+  HeadRowSum sum;
+  ForHeadGroups(row, cols, [&](size_t group, size_t, const HeadGroup& columns) {
+    sum.Add(columns.weights, x->values, group, x->stride);
+  });
+  return sum.Total(x->sums[0]);
 }
 
 // Random numbers are made only for 64 tokens of which one could pass the bar of those before.

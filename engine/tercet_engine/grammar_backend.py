@@ -66,7 +66,7 @@ def _limits() -> LLParserLimits:
         initial_lexer_fuel=1_000_000,  # about 20 ms
         step_lexer_fuel=200_000,  # about 14 ms
         step_max_items=50_000,  # about 3 ms
-        max_lexer_states=50_000,  # about 100 MB
+        max_lexer_states=16_000,  # about 10 to 30 MB
         max_grammar_size=500_000,
         verbose_errors=False,
     )

@@ -25,8 +25,6 @@ class Counters:
     num_generated_tokens: int = 0
     num_finished: int = 0
     num_aborted: int = 0
-    num_preemptions: int = 0
-    num_refused: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,35 +17,32 @@ inline void StoreHeadValues(Words q, size_t k, size_t padded, uint8_t* values) {
   StoreBytes(ShiftRightSigned<7>(q), low + padded + k);
 }
 
-// Four consecutive columns of 16 rows, the first of a line or the second. A line is asked for once.
-template <bool kBoth, bool kSecond>
-inline __m512i HeadCodes(const uint8_t* high, const uint8_t* low) {
+// A line of 16 rows: its first four columns, and its second.
+struct HeadCodes {
+  __m512i first;
+  __m512i second;
+};
+
+template <bool kBoth>
+inline HeadCodes LoadCodes(const uint8_t* high, const uint8_t* low) {
   const __m512i mask = _mm512_set1_epi8(15);
-  const __m512i h = kSecond ? _mm512_loadu_si512(high) : LoadLine(high);
-  if constexpr (kBoth) {
-    const __m512i l = kSecond ? _mm512_loadu_si512(low) : LoadLine(low);
-    // 0xCA: of the mask's bits the second, of the others the third.
-    return kSecond ? _mm512_ternarylogic_epi32(mask, _mm512_srli_epi16(l, 4), h, 0xCA)
-                   : _mm512_ternarylogic_epi32(mask, l, _mm512_slli_epi16(h, 4), 0xCA);
-  } else {
-    return _mm512_and_si512(kSecond ? _mm512_srli_epi16(h, 4) : h, mask);
+  const __m512i h = LoadLine(high);
+  if constexpr (!kBoth) {
+    return {_mm512_and_si512(h, mask), _mm512_and_si512(_mm512_srli_epi16(h, 4), mask)};
   }
+  const __m512i l = LoadLine(low);
+  // 0xCA: of the mask's bits the second, of the others the third.
+  return {_mm512_ternarylogic_epi32(mask, l, _mm512_slli_epi16(h, 4), 0xCA),
+          _mm512_ternarylogic_epi32(mask, _mm512_srli_epi16(l, 4), h, 0xCA)};
 }
 
 // The sums of some tokens and vectors of rows, kept in registers.
-template <bool kBoth, size_t kTokens, size_t kVectors>
+template <size_t kTokens, size_t kVectors>
 struct HeadSums {
   __m512i low[kTokens][kVectors];
   __m512i high[kTokens][kVectors];
 
-  template <bool kSecond>
-  void Add(const uint8_t* const (&highs)[kVectors], const uint8_t* const (&lows)[kVectors],
-           size_t offset, const uint8_t* values, size_t stride) {
-    __m512i codes[kVectors];
-#pragma GCC unroll 8
-    for (size_t v = 0; v < kVectors; ++v) {
-      codes[v] = HeadCodes<kBoth, kSecond>(highs[v] + offset, lows[v] + offset);
-    }
+  void Add(const __m512i (&codes)[kVectors], const uint8_t* values, size_t stride) {
 #pragma GCC unroll 6
     for (size_t t = 0; t < kTokens; ++t) {
       const __m512i four_low = BroadcastFour(values + t * stride);
@@ -69,7 +66,7 @@ struct HeadWeights {
   static void MultiplyTiles(const HeadMatrix& w, const WideRows& x, size_t m, const size_t* tiles,
                             float* out, size_t out_stride) {
     constexpr size_t kVectors = kTiles * kGroups;
-    HeadSums<kBoth, kTokens, kVectors> sums;
+    HeadSums<kTokens, kVectors> sums;
     const uint8_t* highs[kVectors];
     const uint8_t* lows[kVectors];
 #pragma GCC unroll 8
@@ -86,8 +83,16 @@ struct HeadWeights {
     const uint8_t* values = x.values + m * x.stride;
     for (size_t k = 0; k < x.stride / 2; k += 8) {
       const size_t offset = k / 8 * kHeadLineBytes;
-      sums.template Add<false>(highs, lows, offset, values + k, x.stride);
-      sums.template Add<true>(highs, lows, offset, values + k + 4, x.stride);
+      __m512i first[kVectors];
+      __m512i second[kVectors];
+#pragma GCC unroll 8
+      for (size_t v = 0; v < kVectors; ++v) {
+        const HeadCodes codes = LoadCodes<kBoth>(highs[v] + offset, lows[v] + offset);
+        first[v] = codes.first;
+        second[v] = codes.second;
+      }
+      sums.Add(first, values + k, x.stride);
+      sums.Add(second, values + k + 4, x.stride);
     }
     __m512i totals[kTokens][kVectors];
 #pragma GCC unroll 6
@@ -118,12 +123,18 @@ struct HeadWeights {
   }
 };
 
-// For 1, 2, 3 ... tokens: four accumulators a token and tile, at most 24 of 32 registers.
+// For 1, 2, 3 ... tokens: four accumulators a token and tile, at most 24 of 32 registers. Two tiles
+// are walked as two streams; with both planes one tile is.
+template <bool kBoth>
+constexpr size_t kStreams = kBoth ? 1 : 2;
 template <bool kBoth>
 constexpr TokensFunction<HeadWeights<kBoth>> kHeadTokens[] = {
-    MultiplyTokens<HeadWeights<kBoth>, 1, 2>, MultiplyTokens<HeadWeights<kBoth>, 2, 2>,
-    MultiplyTokens<HeadWeights<kBoth>, 3, 2>, MultiplyTokens<HeadWeights<kBoth>, 4, 1>,
-    MultiplyTokens<HeadWeights<kBoth>, 5, 1>, MultiplyTokens<HeadWeights<kBoth>, 6, 1>,
+    MultiplyTokens<HeadWeights<kBoth>, 1, kStreams<kBoth>>,
+    MultiplyTokens<HeadWeights<kBoth>, 2, kStreams<kBoth>>,
+    MultiplyTokens<HeadWeights<kBoth>, 3, kStreams<kBoth>>,
+    MultiplyTokens<HeadWeights<kBoth>, 4, 1>,
+    MultiplyTokens<HeadWeights<kBoth>, 5, 1>,
+    MultiplyTokens<HeadWeights<kBoth>, 6, 1>,
 };
 
 inline void HeadDots(const HeadMatrix* w, const WideRows* x, size_t tile_begin, size_t tile_end,

@@ -56,6 +56,11 @@ async def test_or_its_last_state(client: AsyncOpenAI) -> None:
     assert answer.data[0].embedding == direction(6, 1)
 
 
+@pytest.mark.parametrize("asked", [{"normalize": True}, {"embd_normalize": 2}])
+async def test_who_asks_for_length_1_gets_it(service: Service, asked: dict[str, Any]) -> None:
+    assert (await embed(service, input="ab", **asked)).status_code == 200
+
+
 async def test_texts_have_a_bos_token_before_them(client: AsyncOpenAI) -> None:
     of_text = await client.embeddings.create(model="toy", input="!")
     of_tokens = await client.embeddings.create(model="toy", input=[BOS, 0])
@@ -105,6 +110,8 @@ async def test_dimensions_may_be_those_that_there_are(service: Service) -> None:
         ({"input": "a", "pooling": "max"}, "pooling", "invalid_request"),
         ({"input": "a", "model": "other"}, "model", "model_not_found"),
         ({"input": "a", "truncate_prompt_tokens": 3}, "truncate_prompt_tokens", "invalid_request"),
+        ({"input": "a", "normalize": False}, "normalize", "invalid_request"),
+        ({"input": "a", "embd_normalize": -1}, "embd_normalize", "invalid_request"),
     ],
 )
 async def test_what_is_wrong_is_named(

@@ -24,6 +24,9 @@ _UNSUPPORTED: Final[Mapping[str, tuple[str, tuple[object, ...]]]] = {
     "continue_final_message": ("continuing a message", (False,)),
     "add_generation_prompt": ("leaving out the generation prompt", (True,)),
     "chat_template": ("a client's own chat template", ("",)),
+    "prompt_embeds": ("prompts given as embeddings", ([],)),
+    "normalize": ("embeddings of any length but 1", (True,)),
+    "embd_normalize": ("embeddings of any norm but the Euclidean", (2,)),
 }
 
 HARMLESS_FIELDS: Final[frozenset[str]] = frozenset(

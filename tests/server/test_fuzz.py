@@ -29,6 +29,7 @@ FIELDS = [
     *("stop_token_ids", "tools", "response_format", "logprobs", "best_of", "echo", "suffix"),
     *("tool_choice", "parallel_tool_calls", "reasoning_effort", "thinking_token_budget"),
     *("chat_template_kwargs", "top_logprobs", "prompt_logprobs", "return_token_ids", "priority"),
+    *("return_tokens_as_token_ids", "prompt_embeds", "normalize"),
     *("structured_outputs", "guided_json", "guided_regex", "guided_choice", "guided_grammar"),
     *("json_schema", "regex", "choice", "grammar", "cache_salt", "include_stop_str_in_output"),
     *("input", "questions", "dimensions", "encoding_format", "content", "tokens", "with_pieces"),

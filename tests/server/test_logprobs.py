@@ -216,6 +216,43 @@ async def test_chat_tells_its_prompts_scores_and_ids(embedded: Service) -> None:
     assert len(answer["choices"][0]["token_ids"]) == 2
 
 
+# --- tokens named by their ids ---
+
+
+async def test_completions_can_name_tokens_by_their_ids(embedded: Service) -> None:
+    fields = {"logprobs": 2, "return_token_ids": True, "echo": True}
+    by_text = await scored(embedded, **fields)
+    by_id = await scored(embedded, return_tokens_as_token_ids=True, **fields)
+
+    ids = by_id["prompt_token_ids"] + by_id["token_ids"]
+    assert by_id["logprobs"]["tokens"] == [f"token_id:{token}" for token in ids]
+    for name, tops in zip(
+        by_id["logprobs"]["tokens"], by_id["logprobs"]["top_logprobs"], strict=True
+    ):
+        assert tops is None or name in tops
+    for told in ("token_logprobs", "text_offset"):
+        assert by_id["logprobs"][told] == by_text["logprobs"][told]
+    assert by_id["text"] == by_text["text"]
+
+
+async def test_so_can_chat_whole_and_in_streams(embedded: Service) -> None:
+    fields = {"logprobs": True, "top_logprobs": 1, "return_token_ids": True, "max_tokens": 3}
+    asked = {"return_tokens_as_token_ids": True, **fields}
+    by_text = (await embedded.chat(**fields)).json()["choices"][0]
+    by_id = (await embedded.chat(**asked)).json()["choices"][0]
+    events = events_of(await embedded.chat(stream=True, **asked))
+    pieces = [event["choices"][0]["logprobs"] for event in events]
+
+    names = [f"token_id:{token}" for token in by_id["token_ids"]]
+    entries = by_id["logprobs"]["content"]
+    assert [entry["token"] for entry in entries] == names
+    assert [entry["top_logprobs"][0]["token"] for entry in entries] == names  # at temperature 0
+    assert [entry["bytes"] for entry in entries] == [
+        entry["bytes"] for entry in by_text["logprobs"]["content"]
+    ]
+    assert [entry for piece in pieces if piece for entry in piece["content"]] == entries
+
+
 # --- the best of several ---
 
 

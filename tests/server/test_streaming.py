@@ -186,6 +186,21 @@ async def test_usage_can_be_told_in_every_chunk(service: Service) -> None:
             assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
 
 
+async def test_a_chunks_usage_counts_the_tokens_told_not_those_the_engine_has(
+    embedded: Service,
+) -> None:
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    fields = {"stream": True, "stream_options": options, "max_tokens": 20, "n": 2}
+    for ask in (embedded.chat, embedded.complete):
+        *events, last = events_of(await ask(return_token_ids=True, **fields))
+        num_told = 0
+        for event in events:
+            num_told += len(event["choices"][0]["token_ids"])
+            assert event["usage"]["completion_tokens"] == num_told
+        assert last["usage"]["completion_tokens"] == num_told
+        assert num_told > 0
+
+
 async def test_usage_in_every_chunk_is_part_of_usage(service: Service) -> None:
     events = events_of(
         await service.chat(

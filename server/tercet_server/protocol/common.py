@@ -147,6 +147,7 @@ class GenerationRequest(RequestModel):
     logit_bias: LogitBias | None = None
     prompt_logprobs: Annotated[int, Field(ge=0, le=MAX_LOGPROBS)] | None = None
     return_token_ids: bool | None = None
+    return_tokens_as_token_ids: bool | None = None
     response_format: ResponseFormat | None = None
     structured_outputs: StructuredOutputs | None = None
     json_schema: SchemaOrText | None = None
@@ -169,11 +170,19 @@ class GenerationRequest(RequestModel):
         """Whether a stream ends with a chunk of usage."""
         return bool(self.stream_options and self.stream_options.include_usage)
 
-    def usage_of_a_chunk(self, usage: Callable[[], "Usage"]) -> dict[str, "Usage | None"]:
-        """What a chunk of a stream says of usage, before the one that tells all of it."""
+    def usage_of_a_chunk(
+        self, usage: Callable[[], "Usage"], num_told: int
+    ) -> dict[str, "Usage | None"]:
+        """What a chunk of a stream says of usage, before the one that tells all of it.
+
+        Args:
+            usage: asked only if the client wants it in every chunk.
+            num_told: generated tokens told by now; the engine may be ahead.
+        """
         if not (self.stream_options and self.include_usage):
             return {}
-        return {"usage": usage() if self.stream_options.continuous_usage_stats else None}
+        in_every_chunk = self.stream_options.continuous_usage_stats
+        return {"usage": usage().after(num_told) if in_every_chunk else None}
 
     @property
     def structure(self) -> Structure | None:
@@ -214,6 +223,20 @@ class Usage(ResponseModel):
     prompt_tokens_details: PromptTokensDetails
     completion_tokens_details: CompletionTokensDetails | None = None
     """Of models that reason; elsewhere left out."""
+
+    def after(self, num_told: int) -> "Usage":
+        """The same when only so many of the generated tokens have been told."""
+        num_told = min(num_told, self.completion_tokens)
+        changes: dict[str, object] = {
+            "completion_tokens": num_told,
+            "total_tokens": self.prompt_tokens + num_told,
+        }
+        if (details := self.completion_tokens_details) is not None:
+            num_thought = min(num_told, details.reasoning_tokens)
+            changes["completion_tokens_details"] = CompletionTokensDetails(
+                reasoning_tokens=num_thought
+            )
+        return self.model_copy(update=changes)
 
 
 FinishReason = Literal["stop", "length", "tool_calls"]

@@ -62,6 +62,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "top_logprobs": "How many of the likeliest tokens to tell in each place; needs logprobs.",
     "prompt_logprobs": "The same for the prompt's tokens; not in streams.",
     "return_token_ids": "Tell the token ids of the prompt and the answer.",
+    "return_tokens_as_token_ids": "In logprobs, name tokens by id, as token_id:5, not by text.",
     "stream": "Send the answer as it comes, as server-sent events.",
     "stream_options": "include_usage: end the stream with a chunk of usage. "
     "continuous_usage_stats: every chunk tells it.",

@@ -87,7 +87,7 @@ class ChatService:
             model,
             engine.info.fingerprint,
             prompt.tokens,
-            LogprobWriter(engine.tokenizer),
+            LogprobWriter(engine.tokenizer, by_id=bool(request.return_tokens_as_token_ids)),
             readers=plan.readers(prompt, generation.num_choices),
             meters=plan.meters(prompt, generation.num_choices),
         )
@@ -133,6 +133,7 @@ class ChatCompletionInProgress:
         self._answers = answers
         self._request = request
         self._include_usage = request.include_usage
+        self._num_told = 0  # tokens, in chunks
         self._head: dict[str, Any] = {
             "id": f"chatcmpl-{uuid.uuid4().hex}",
             "created": int(time.time()),
@@ -216,7 +217,8 @@ class ChatCompletionInProgress:
             finish_reason=finish_reason,
             **self._token_ids(event.token_ids),
         )
-        usage = self._request.usage_of_a_chunk(self._answers.usage)
+        self._num_told += len(event.token_ids)
+        usage = self._request.usage_of_a_chunk(self._answers.usage, self._num_told)
         return ChatCompletionChunk(
             **self._head, object="chat.completion.chunk", choices=[choice], **usage, **fields
         )

@@ -53,7 +53,7 @@ class ChoiceWriter:
         self._prompts = prompts
         self._tokenizer = tokenizer
         self._generation = generation
-        self._writer = LogprobWriter(tokenizer)
+        self._writer = LogprobWriter(tokenizer, by_id=bool(request.return_tokens_as_token_ids))
         self._offsets: dict[int, TextOffsets] = {}  # of the candidates that have begun
 
     def choice(self, index: int, candidate: int, text: Piece | Finished) -> CompletionChoice:

@@ -91,9 +91,11 @@ class CompletionInProgress:
 
     async def chunks(self) -> AsyncIterator[Completion]:
         """The texts piece by piece, the last piece of each with its reason; usage if asked for."""
+        num_told = 0
         async for piece in self._generation.pieces():
+            num_told += len(piece.token_ids)
             choice = self._writer.choice(piece.index, piece.index, piece)
-            usage = self._request.usage_of_a_chunk(self._generation.usage)
+            usage = self._request.usage_of_a_chunk(self._generation.usage, num_told)
             yield Completion(**self._head, choices=[choice], **usage)
         if self._request.include_usage:
             yield self._completion([], self._generation.usage())

@@ -18,10 +18,16 @@ _LOWEST: Final = -9999.0
 
 
 class LogprobWriter:
-    """Writes log-probabilities with the texts of one tokenizer's tokens."""
+    """Writes log-probabilities with the texts of one tokenizer's tokens.
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    Args:
+        tokenizer: knows the texts.
+        by_id: write "token_id:5" in place of a text: several tokens may have the same one.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, *, by_id: bool = False) -> None:
         self._tokenizer = tokenizer
+        self._is_by_id = by_id
 
     def chat(self, scores: Iterable[TokenLogprobs]) -> ChatLogprobs:
         """In chat's form."""
@@ -47,7 +53,7 @@ class LogprobWriter:
         several tokens have the same text, the likeliest stands for them.
         """
         return CompletionLogprobs(
-            tokens=[self._tokenizer.token_text(token) for token in tokens],
+            tokens=[self._name(token) for token in tokens],
             token_logprobs=[_floored(score.logprob) if score else None for score in scores],
             top_logprobs=[self._by_text(score, num_top) if score else None for score in scores],
             text_offset=list(offsets),
@@ -60,8 +66,8 @@ class LogprobWriter:
     def _by_text(self, score: TokenLogprobs, num_top: int) -> dict[str, float]:
         entries: dict[str, float] = {}
         for token, logprob in (*score.top[:num_top], (score.token, score.logprob)):
-            text = self._tokenizer.token_text(token)
-            entries[text] = max(_floored(logprob), entries.get(text, _LOWEST))
+            name = self._name(token)
+            entries[name] = max(_floored(logprob), entries.get(name, _LOWEST))
         return entries
 
     def _by_id(self, score: TokenLogprobs, num_top: int) -> dict[str, PromptLogprob]:
@@ -76,10 +82,13 @@ class LogprobWriter:
             for token, logprob in entries.items()
         }
 
+    def _name(self, token: int) -> str:
+        return f"token_id:{token}" if self._is_by_id else self._tokenizer.token_text(token)
+
     def _named(self, token: int, logprob: float) -> dict[str, object]:
         own = self._tokenizer.token_bytes(token)
         return {
-            "token": self._tokenizer.token_text(token),
+            "token": self._name(token),
             "logprob": _floored(logprob),
             "bytes": list(own) if own else None,
         }

@@ -17,7 +17,7 @@ constexpr std::size_t kChunk = 8192;
 constexpr std::size_t kKept = kChunk / 2;
 
 // If more than this share of a row's tokens must be finished, the full pass takes no longer.
-constexpr std::size_t kFinishedShare = 8;
+constexpr std::size_t kFinishedShare = 32;
 
 struct Bounds {
   float lower;

@@ -40,7 +40,10 @@ from tercet_server.settings import Settings
 from tercet_server.static_page import read_page
 from tercet_server.store_file import open_store
 
-_EXPOSED_HEADERS: Final = ["x-request-id", "openai-processing-ms", "retry-after", "retry-after-ms"]
+_EXPOSED_HEADERS: Final = [
+    *("x-request-id", "request-id", "openai-processing-ms"),
+    *("retry-after", "retry-after-ms", "x-should-retry"),
+]
 
 
 def create_app(

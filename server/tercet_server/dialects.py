@@ -106,7 +106,8 @@ class Anthropic(OpenAIResponses):
 
     @override
     def error_body(self, reply: ErrorReply) -> Mapping[str, Any]:
-        kind = _ANTHROPIC_TYPES.get(reply.status, "api_error")
+        other = "invalid_request_error" if reply.status < 500 else "api_error"
+        kind = _ANTHROPIC_TYPES.get(reply.status, other)
         return {"type": "error", "error": {"type": kind, "message": reply.message}}
 
 
@@ -131,7 +132,6 @@ class Ollama(OpenAI):
 
 
 _ANTHROPIC_TYPES: Final = {
-    400: "invalid_request_error",
     401: "authentication_error",
     404: "not_found_error",
     413: "request_too_large",

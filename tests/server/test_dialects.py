@@ -6,7 +6,12 @@ import pytest
 
 from tercet_engine import EngineOverloaded
 from tercet_server.dialects import dialect_of
-from tercet_server.errors import InvalidApiKey, reply_to
+from tercet_server.errors import (
+    InvalidApiKey,
+    MethodNotAllowed,
+    UnsupportedMediaType,
+    reply_to,
+)
 
 BUSY = reply_to(EngineOverloaded("requests", 4, 2.0))
 
@@ -28,6 +33,16 @@ def test_an_error_has_the_shape_of_the_api_that_was_asked(path: str, body: objec
 def test_every_status_is_a_word_that_anthropics_clients_know() -> None:
     body = dialect_of("/v1/messages/count_tokens").error_body(reply_to(InvalidApiKey("no")))
     assert body["error"]["type"] == "authentication_error"
+
+
+@pytest.mark.parametrize(
+    "error", [UnsupportedMediaType("no"), MethodNotAllowed("GET", "/v1/messages", "POST")]
+)
+def test_anthropics_clients_are_not_told_that_their_own_faults_are_the_servers(
+    error: Exception,
+) -> None:
+    body = dialect_of("/v1/messages").error_body(reply_to(error))
+    assert body["error"]["type"] == "invalid_request_error"
 
 
 @pytest.mark.parametrize(

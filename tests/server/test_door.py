@@ -129,11 +129,13 @@ async def test_more_requests_at_once_than_allowed_are_told_to_wait(
         first = asyncio.create_task(service.chat(max_tokens=1))
         await until(lambda: engine.stats().num_running + engine.stats().num_waiting > 0)
         second = await service.chat(max_tokens=1)
+        third = await service.client.post("/tokenize", json={"prompt": "a"})
         probe = await service.client.get("/health")
         gate.set()
 
         assert second.status_code == 429
         assert second.headers["retry-after-ms"] == "1000"
+        assert third.status_code == 429
         assert probe.status_code == 200
         assert (await first).status_code == 200
 

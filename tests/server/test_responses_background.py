@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,36 @@ async def test_a_cancelled_response_is_no_longer_computed(stage: Stage) -> None:
     stage.gate.open()
     await until(lambda: stage.engine.stats().num_aborted == 1)
     assert (await stage.find(begun["id"]))["status"] == "cancelled"
+
+
+async def test_a_second_cancel_does_not_cut_the_first_short(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = await stage.begin()
+    await until(lambda: stage.engine.stats().num_running == 1)
+    store = stage.service.app.state.response_store
+    put, is_storing, may_store = store.put, asyncio.Event(), asyncio.Event()
+
+    async def slow_put(*args: Any) -> bool:
+        is_storing.set()
+        await may_store.wait()
+        return await put(*args)
+
+    monkeypatch.setattr(store, "put", slow_put)
+    cancel = partial(stage.service.client.post, f"/v1/responses/{begun['id']}/cancel")
+    first = asyncio.create_task(cancel())
+    await is_storing.wait()
+    second = asyncio.create_task(cancel())
+    await asyncio.sleep(0.05)
+    may_store.set()
+    assert [(await task).json()["status"] for task in (first, second)] == ["cancelled"] * 2
+    assert (await stage.find(begun["id"]))["status"] == "cancelled"
+
+
+async def test_a_model_that_is_not_served_is_not_logged(stage: Stage) -> None:
+    body = {"input": "a", "background": True, "model": "a secret"}
+    assert (await stage.service.client.post("/v1/responses", json=body)).status_code == 404
+    assert "a secret" not in stage.service.log.getvalue()
 
 
 async def test_cancelling_what_is_over_changes_nothing(stage: Stage) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from tercet_engine import AsyncEngine, InvalidGrammar
 from tercet_server.services.schema_errors import MAX_TRIES, check_schema, path_of_fault
+from tests.server.conftest import Service
 
 TEXT = {"type": "string"}
 BAD = {"type": "string", "pattern": "(?=a)"}
@@ -49,6 +50,15 @@ async def test_of_several_faults_one_is_named(toy_engine: AsyncEngine) -> None:
     with pytest.raises(InvalidGrammar) as caught:
         await check_schema(toy_engine, an_object(a=BAD, b=TEXT, c=BAD, d=BAD), "where")
     assert caught.value.param in {f"where.properties.{name}.pattern" for name in "acd"}
+
+
+@pytest.mark.parametrize("depth", [100, 300, 400, 600, 5000])
+async def test_a_schema_that_is_too_deep_to_be_searched_is_refused(
+    service: Service, depth: int
+) -> None:
+    schema = '{"properties":{"a":' * depth + '{"pattern":"("}' + "}}" * depth
+    response = await service.chat(json_schema=schema)
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "invalid_grammar")
 
 
 async def test_a_schema_that_can_be_enforced_passes(toy_engine: AsyncEngine) -> None:

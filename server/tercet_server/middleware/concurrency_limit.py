@@ -11,7 +11,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tercet_server.errors import TooManyRequests
 from tercet_server.responses import error_response
 
-_BOUNDED_PREFIXES: Final = ("/v1/", "/api/")
+_BOUNDED_PREFIXES: Final = (
+    *("/v1/", "/api/"),
+    *("/tokenize", "/detokenize", "/apply-template", "/tokenizer_info"),
+)
 
 
 class ConcurrencyLimit:

@@ -73,9 +73,9 @@ async def located(engine: AsyncEngine, spec: GrammarSpec, error: InvalidGrammar)
         return error
     try:
         schema = json.loads(spec.text)
-    except (ValueError, RecursionError):
+        path = await path_of_fault(schema, lambda tried: _is_enforceable(engine, tried))
+    except (ValueError, RecursionError):  # as text a schema may be deeper than a body can be
         return error
-    path = await path_of_fault(schema, lambda tried: _is_enforceable(engine, tried))
     return InvalidGrammar(spec.param + path, str(error).removeprefix(f"{spec.param} "))
 
 

@@ -33,6 +33,7 @@ class Run:
         self._events: list[StreamEvent] = []
         self._changed = asyncio.Event()
         self._is_over = False
+        self._is_given_up = False
         self._task = asyncio.create_task(self._compute())
 
     def snapshot(self) -> ResponseObject:
@@ -55,7 +56,9 @@ class Run:
     async def cancel(self) -> ResponseObject:
         """Give it up, if it is not over yet; the response it has ended as."""
         await asyncio.sleep(0)  # so that it has begun: a task that has not would never clean up
-        self._task.cancel()
+        if not self._is_given_up:  # a second word would cut short what the first has begun
+            self._is_given_up = True
+            self._task.cancel()
         await asyncio.wait({self._task})
         return self.snapshot()
 

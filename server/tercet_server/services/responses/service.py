@@ -63,12 +63,13 @@ class ResponseService:
         Raises:
             ServerError, EngineError: why it was not admitted.
         """
+        told = record
         if request.background:
             self._check_background()
-            record.model, record.stream = request.model, bool(request.stream)
             record = RequestRecord(record.request_id, record.started_seconds)
         earlier, items = await self._conversation(request)
         answers = await self._admit(request, [*earlier, *items], record)
+        told.model, told.stream = answers.model, bool(request.stream)
         try:
             return await self._begin(request, items, answers, record)
         except BaseException:

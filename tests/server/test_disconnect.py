@@ -54,9 +54,13 @@ def is_idle(engine: AsyncEngine) -> bool:
 @pytest.mark.parametrize(
     ("path", "fields", "num_sequences"),
     [
-        ("/v1/chat/completions", CHAT, 1),
-        ("/v1/chat/completions", {**CHAT, "n": 3}, 3),
-        ("/v1/completions", {**TEXT, "prompt": ["a", "b"], "n": 2}, 4),
+        ("/v1/chat/completions", {**CHAT, **ENDLESS}, 1),
+        ("/v1/chat/completions", {**CHAT, **ENDLESS, "n": 3}, 3),
+        ("/v1/completions", {**TEXT, **ENDLESS, "prompt": ["a", "b"], "n": 2}, 4),
+        ("/v1/responses", {"input": "hello", "max_output_tokens": 400}, 1),
+        ("/v1/messages", {**CHAT, "max_tokens": 400}, 1),
+        ("/api/chat", {**CHAT, "options": {"num_predict": 400}}, 1),
+        ("/api/generate", {**TEXT, "options": {"num_predict": 400}}, 1),
     ],
 )
 async def test_all_that_a_client_asked_for_is_aborted_when_it_leaves(
@@ -67,9 +71,9 @@ async def test_all_that_a_client_asked_for_is_aborted_when_it_leaves(
     stream: bool,
 ) -> None:
     gate = Gate(steps=3)
-    engine = toy_engines(before_step=gate)
+    engine = toy_engines(end_every=0, before_step=gate)
     async with listening(engine) as live:
-        _, writer = await send(live, path, {**fields, **ENDLESS, "stream": stream})
+        _, writer = await send(live, path, {**fields, "stream": stream})
         await until(lambda: engine.stats().num_generated_tokens >= num_sequences)
         writer.close()
         await writer.wait_closed()

@@ -17,6 +17,7 @@ import random
 import statistics
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.common.model import engine_config, loaded
@@ -55,6 +56,10 @@ class ScriptedRunner:
         """Compute, and tell the script's tokens."""
         tokens = [self.tokens[place] for place in batch.sampling.position]
         return dataclasses.replace(self._runner.run(batch), tokens=tokens)
+
+    def head_stats(self) -> Mapping[str, int]:
+        """As the model has it."""
+        return self._runner.head_stats()
 
     def close(self) -> None:
         """The model is not this object's."""

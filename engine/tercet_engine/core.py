@@ -1,5 +1,6 @@
 """The central loop, one step at a time. No threads, no text: same calls, same tokens."""
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
@@ -8,7 +9,7 @@ from tercet_engine.batch import Batch, make_batch
 from tercet_engine.block_pool import BlockPool
 from tercet_engine.completion import FinishReason, TokenLogprobs
 from tercet_engine.config import EngineConfig
-from tercet_engine.constraints import ask, tell
+from tercet_engine.constraints import Asked, ask, tell
 from tercet_engine.errors import EngineError, GrammarFailed
 from tercet_engine.prompt_results import (
     Float32Array,
@@ -21,6 +22,8 @@ from tercet_engine.sequence import Sequence as TokenSequence
 from tercet_engine.stats import Counters, EngineStats
 from tercet_engine.step_result import StepResult
 
+_logger = logging.getLogger(__name__)
+
 
 class Runner(Protocol):
     """Computes batches: the model, or something that behaves like one."""
@@ -30,7 +33,12 @@ class Runner(Protocol):
         """Blocks of the KV cache."""
 
     def run(self, batch: Batch) -> StepResult:
-        """Compute a batch and draw or score one token for each of its outputs."""
+        """Compute a batch and draw or score one token for each of its outputs.
+
+        Raises:
+            ValueError: a sequence's parameters or tokens are none that it can compute; nothing was
+                drawn.
+        """
 
     def head_stats(self) -> Mapping[str, int]:
         """How tokens were drawn so far, see `_core.Model.head_stats`; empty if that is unknown."""
@@ -115,7 +123,12 @@ class EngineCore:
             return failures
         batch = make_batch(chunks, asked.masks)
         start = self._clock()
-        result = self._runner.run(batch)
+        try:
+            result = self._runner.run(batch)
+        except ValueError:
+            if refused := self._give_up_refused(asked):
+                return failures + refused
+            raise
         self._scheduler.observe(self._clock() - start)
         self._head_stats = self._runner.head_stats()
         self._counters.num_steps += 1
@@ -161,6 +174,22 @@ class EngineCore:
     def close(self) -> None:
         """Give back the runner's threads and memory."""
         self._runner.close()
+
+    def _give_up_refused(self, asked: Asked) -> list[TokenOutput]:
+        """Find whom the runner refuses by themselves; the others are computed in the next step.
+
+        Whatever it refuses should have been refused at the door; what slips through must not cost
+        others their answers.
+        """
+        self._scheduler.forget(asked.chunks)
+        refused = []
+        for chunk in asked.chunks:
+            try:
+                self._runner.run(make_batch([chunk._replace(draft=())], asked.masks))
+            except ValueError as error:
+                _logger.warning("a sequence cannot be computed: %s", error)
+                refused.append(self._give_up(chunk.seq, EngineError(str(error))))
+        return refused
 
     def _give_up(self, seq: TokenSequence, error: EngineError) -> TokenOutput:
         self.end(seq, FinishReason.ABORT)

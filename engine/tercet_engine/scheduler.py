@@ -172,6 +172,11 @@ class Scheduler:
                 self._stop(seq)
         return advances
 
+    def forget(self, batch: Iterable[Chunk]) -> None:
+        """Take back what `schedule` returned, as it was not computed."""
+        for chunk in batch:
+            self._release_spare_blocks(chunk.seq)
+
     def observe(self, seconds: float) -> None:
         """Learn how long the step took that was scheduled last."""
         is_prompt = self._load.num_tokens > self._load.num_outputs

@@ -1,68 +1,85 @@
-"""What a step hands out: every token, in order, and what became of each sequence."""
+"""What the runner refuses costs the sequence that is to blame, and nobody else."""
 
-import itertools
+import pytest
+from typing_extensions import override
 
-from tercet_engine.completion import FinishReason
-from tercet_engine.config import EngineConfig
+from tercet_engine import EngineConfig, SamplingParams
+from tercet_engine.batch import Batch
 from tercet_engine.core import EngineCore, TokenOutput
-from tercet_engine.sampling_params import SamplingParams
 from tercet_engine.sequence import Sequence
-from tests.oracle.toy_runner import ToyRunner
+from tercet_engine.step_result import StepResult
+from tests.oracle.toy_runner import ToyRunner, toy_completion
+
+REFUSED_SEED = 13
 
 
-def always_three(_: int) -> int:
-    return 3
+class PickyRunner(ToyRunner):
+    """Refuses batches in which somebody draws with one seed, from some position on."""
+
+    def __init__(self, from_position: int) -> None:
+        super().__init__(64, 16)
+        self._from_position = from_position
+
+    @override
+    def run(self, batch: Batch) -> StepResult:
+        sampling = batch.sampling
+        for seed, position in zip(sampling.seed, sampling.position, strict=True):
+            if seed == REFUSED_SEED and position >= self._from_position:
+                message = "no such seed"
+                raise ValueError(message)
+        return super().run(batch)
 
 
-def make_core(**settings: object) -> EngineCore:
-    """A core whose model says nothing but 3, and whose steps all take the same time."""
-    config = EngineConfig(max_batch_tokens=64, max_sequences=4, **settings)
-    return EngineCore(ToyRunner(16, 16, always_three), config, itertools.count().__next__)
+def sequence(number: int, seed: int) -> Sequence:
+    params = SamplingParams(temperature=1, seed=seed, max_tokens=8)
+    return Sequence(number, [number + 1] * 20, params, 8)
 
 
-def outputs_of(core: EngineCore, seq: Sequence) -> list[list[TokenOutput]]:
-    core.add([seq])
-    steps = []
+def serve(core: EngineCore, sequences: list[Sequence]) -> dict[int, list[TokenOutput]]:
+    outputs: dict[int, list[TokenOutput]] = {seq.id: [] for seq in sequences}
+    core.add(sequences)
     while core.has_work:
-        steps.append(core.step())
-    return steps
+        for output in core.step():
+            outputs[output.sequence_id].append(output)
+        core.check_invariants()
+    return outputs
 
 
-def sequence(max_tokens: int, end_tokens: frozenset[int] = frozenset()) -> Sequence:
-    return Sequence(5, [1, 2], SamplingParams(max_tokens=max_tokens), max_tokens, end_tokens)
+@pytest.mark.parametrize(("from_position", "num_tokens"), [(0, 0), (24, 4)])
+def test_a_refused_sequence_ends_and_the_others_get_their_answers(
+    from_position: int, num_tokens: int
+) -> None:
+    core = EngineCore(PickyRunner(from_position), EngineConfig(block_size=16))
+    sequences = [sequence(0, 1), sequence(1, REFUSED_SEED), sequence(2, 2)]
+    outputs = serve(core, sequences)
+
+    assert [output.error is not None for output in outputs[1]] == [False] * num_tokens + [True]
+    for index in (0, 2):
+        wanted = toy_completion([index + 1] * 20, 8, seed=index // 2 + 1)
+        assert [output.token for output in outputs[index]] == wanted
 
 
-def test_a_step_hands_out_every_token_it_drew_and_the_end_with_the_last() -> None:
-    steps = outputs_of(make_core(), sequence(40))
-    outputs = [output for step in steps for output in step]
+def test_a_refused_sequence_alone_leaves_an_engine_that_goes_on() -> None:
+    core = EngineCore(PickyRunner(0), EngineConfig(block_size=16))
+    serve(core, [sequence(0, REFUSED_SEED)])
 
-    assert len(steps) < 30  # guesses were right
-    assert [output.token for output in outputs] == [3] * 40
-    assert {output.sequence_id for output in outputs} == {5}
-    assert [output.finish_reason for output in outputs] == [None] * 39 + [FinishReason.LENGTH]
+    assert len(serve(core, [sequence(1, 1)])[1]) == 8
 
 
-def test_without_speculation_a_step_draws_one_token() -> None:
-    core = make_core(speculation="off")
+class BrokenRunner(ToyRunner):
+    """Refuses two sequences together and neither alone."""
 
-    assert [len(step) for step in outputs_of(core, sequence(40))] == [1] * 40
-    assert core.stats().num_drafted_tokens == 0
-
-
-def test_guesses_are_counted_as_computed_and_as_generated_only_if_right() -> None:
-    core = make_core()
-    outputs_of(core, sequence(40))
-    stats = core.stats()
-
-    assert stats.num_generated_tokens == 40
-    assert stats.num_accepted_tokens == 40 - stats.num_steps
-    assert stats.num_computed_tokens == 2 + (stats.num_steps - 1) + stats.num_drafted_tokens
-    assert stats.num_finished == 1
+    @override
+    def run(self, batch: Batch) -> StepResult:
+        if len(batch.positions) > 1:
+            message = "broken"
+            raise ValueError(message)
+        return super().run(batch)
 
 
-def test_cached_tokens_are_counted_once_for_each_sequence() -> None:
-    core = make_core()
-    outputs_of(core, Sequence(1, [1] * 40, SamplingParams(), 9))
-    outputs_of(core, Sequence(2, [1] * 40, SamplingParams(), 9))
+def test_an_error_that_nobody_is_to_blame_for_is_not_swallowed() -> None:
+    core = EngineCore(BrokenRunner(64, 16), EngineConfig(block_size=16))
+    core.add([sequence(0, 1), sequence(1, 2)])
 
-    assert core.stats().num_cached_tokens == 32
+    with pytest.raises(ValueError, match="broken"):
+        core.step()

@@ -15,6 +15,6 @@ constexpr TernaryPacking kPackings[] = {kTwoBitPacking, kFiveInEightPacking};
 }  // namespace
 
 constexpr Kernels kAvx512VbmiKernels =
-    Avx512Set("avx512_vbmi", kAvx512VnniFeatures | kAvx512Vbmi, kPackings);
+    SetOf("avx512_vbmi", kAvx512VnniFeatures | kAvx512Vbmi, kPackings);
 
 }  // namespace tercet

@@ -12,6 +12,6 @@ constexpr TernaryPacking kPackings[] = {kTwoBitPacking};
 
 }  // namespace
 
-constexpr Kernels kAvx512VnniKernels = Avx512Set("avx512_vnni", kAvx512VnniFeatures, kPackings);
+constexpr Kernels kAvx512VnniKernels = SetOf("avx512_vnni", kAvx512VnniFeatures, kPackings);
 
 }  // namespace tercet

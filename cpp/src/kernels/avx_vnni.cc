@@ -13,6 +13,6 @@ constexpr TernaryPacking kPackings[] = {kTwoBitPacking};
 
 }  // namespace
 
-constexpr Kernels kAvxVnniKernels = Avx2Set("avx_vnni", kAvx2Features | kAvxVnni, kPackings);
+constexpr Kernels kAvxVnniKernels = SetOf("avx_vnni", kAvx2Features | kAvxVnni, kPackings);
 
 }  // namespace tercet

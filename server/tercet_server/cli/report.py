@@ -118,7 +118,7 @@ class Report:
         yield (
             "peak memory",
             size(self.peak_memory_bytes),
-            f"of it packed weights {size(subject.weight_bytes)}",
+            f"of it packed weights {size(subject.decode_bytes)}{self._second_half()}",
         )
         yield (
             "with a full context",
@@ -140,6 +140,11 @@ class Report:
             f"{figures.decode_limit_tokens_per_second:.1f} times per second, and {share:.0%} of "
             "that limit is reached. Prefill is bound by arithmetic, so it grows with the cores."
         )
+
+    def _second_half(self) -> str:
+        """What an int8 head takes beside when all logits are first asked for."""
+        later = self.subject.weight_bytes - self.subject.decode_bytes
+        return f"; {size(later)} more for top_p or logprobs" if later else ""
 
     @property
     def _prefill_macs_per_second(self) -> float:

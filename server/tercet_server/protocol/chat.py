@@ -20,6 +20,7 @@ from tercet_server.protocol.common import (
     refuse,
 )
 from tercet_server.protocol.logprobs import ChatLogprobs, PromptLogprobs
+from tercet_server.protocol.refusal import RefusalPart
 from tercet_server.protocol.tools import (
     DeltaToolCall,
     MessageToolCall,
@@ -69,18 +70,6 @@ class TextPart(RequestModel):
 
     type: Literal["text"]
     text: str
-
-
-class RefusalPart(RequestModel):
-    """Words with which an assistant declined, sent back as part of the conversation."""
-
-    type: Literal["refusal"]
-    refusal: str
-
-    @property
-    def text(self) -> str:
-        """The words, under the name they have in other parts."""
-        return self.refusal
 
 
 def _tag_of_part(part: object) -> str | None:

@@ -15,7 +15,7 @@ constexpr TernaryPacking kTilesPackings[] = {kTwoBitTilesPacking, kFiveInEightTi
 constexpr uint32_t kBesideTiles = kAvx512VnniFeatures | kAvx512Vbmi;
 
 constexpr Kernels AmxSet(const char* name, uint32_t required) {
-  return Avx512Set(name, required, kTilesPackings);
+  return SetOf(name, required, kTilesPackings);
 }
 
 }  // namespace

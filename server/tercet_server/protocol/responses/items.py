@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Discriminator, Field, Tag, TypeAdapter
 
 from tercet_server.protocol.base import MAX_NAME_CHARS, RequestModel
+from tercet_server.protocol.refusal import RefusalPart
 
 MAX_ITEMS: Final = 2048
 MAX_PARTS: Final = 1024
@@ -23,18 +24,6 @@ class TextPart(RequestModel):
 
     type: Literal["input_text", "output_text", "text", "summary_text"]
     text: str
-
-
-class RefusalPart(RequestModel):
-    """Words with which an assistant declined."""
-
-    type: Literal["refusal"]
-    refusal: str
-
-    @property
-    def text(self) -> str:
-        """The words, under the name they have in other parts."""
-        return self.refusal
 
 
 def _tag_of_part(part: object) -> str | None:

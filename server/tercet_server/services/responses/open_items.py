@@ -1,5 +1,6 @@
 """Items of the output while they grow. Their events are numbered by whoever sends them."""
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Final, Literal
 
 from typing_extensions import override
@@ -31,7 +32,7 @@ _UNNUMBERED: Final = -1
 Moment = Literal["added", "done"]
 
 
-class OpenItem:
+class OpenItem(ABC):
     """An item that is being written.
 
     Args:
@@ -90,18 +91,21 @@ class OpenItem:
             for part in self._content()
         ]
 
+    @abstractmethod
     def _content(self) -> list[ContentPart]:
         """Its parts up to now: one, or none at all."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _snapshot(self, status: ItemStatus, parts: list[Any]) -> OutputItem:
-        raise NotImplementedError
+        """The item with these parts."""
 
+    @abstractmethod
     def _delta(self, text: str, logprobs: list[OutputLogprob]) -> StreamEvent:
-        raise NotImplementedError
+        """The event of text gained."""
 
+    @abstractmethod
     def _text_done(self, text: str) -> StreamEvent:
-        raise NotImplementedError
+        """The event of its text being whole."""
 
 
 class OpenMessage(OpenItem):

@@ -277,15 +277,15 @@ MUTANTS = (
     Mutant(
         "penalties do not see the guesses before them",
         "batch",
-        "return counts + Counter(chunk.draft[:num_guesses])",
-        "return counts",
+        "counts = counts + Counter(row.chunk.draft[: row.num_guesses])",
+        "pass",
         ("test_batch",),
     ),
     Mutant(
         "end tokens stay forbidden after guesses",
         "batch",
-        "row.chunk.seq.forbidden_tokens(row.num_guesses)",
-        "row.chunk.seq.forbidden_tokens()",
+        "seq.forbidden_tokens(row.num_guesses)",
+        "seq.forbidden_tokens()",
         ("test_batch",),
     ),
     Mutant(
@@ -319,8 +319,8 @@ MUTANTS = (
     Mutant(
         "broken characters are let out at once",
         "detokenizer",
-        "self._utf8.decode(self._tokens.token_bytes(token))",
-        'self._tokens.token_bytes(token).decode("utf-8", "replace")',
+        "self._utf8.decode(piece)",
+        'piece.decode("utf-8", "replace")',
         TEXT,
     ),
     Mutant(
@@ -375,8 +375,8 @@ MUTANTS = (
     Mutant(
         "the end token's text is shown",
         "completion_stream",
-        "if finish_reason is not FinishReason.STOP:",
-        "if True:",
+        "is_end = finish_reason is FinishReason.STOP",
+        "is_end = False",
         (*STREAMS, "test_detokenizer"),
     ),
     Mutant(

@@ -215,7 +215,15 @@ inline float MaxOf(Floats x) {
   const __m128 pair = _mm_max_ps(quarter, _mm_movehl_ps(quarter, quarter));
   return _mm_cvtss_f32(_mm_max_ss(pair, _mm_movehdup_ps(pair)));
 }
-inline int32_t SumOf(Words x) { return _mm512_reduce_add_epi32(x.v); }
+// By additions that wrap around, which the compiler's own reduction calls an overflow.
+inline int32_t SumOf(Words x) {
+  const __m256i half =
+      _mm256_add_epi32(_mm512_castsi512_si256(x.v), _mm512_extracti32x8_epi32(x.v, 1));
+  const __m128i quarter =
+      _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+  const __m128i pair = _mm_add_epi32(quarter, _mm_shuffle_epi32(quarter, 0xEE));
+  return _mm_cvtsi128_si32(_mm_add_epi32(pair, _mm_shuffle_epi32(pair, 0x55)));
+}
 
 }  // namespace
 }  // namespace tercet

@@ -71,7 +71,7 @@ def config_of(shape: ModelShape) -> dict[str, Any]:
         "vocab_size": shape.vocab_size,
         "max_position_embeddings": shape.max_context,
         "rms_norm_eps": shape.rms_norm_eps,
-        "rope_theta": shape.rope_theta,
+        "rope_theta": shape.rope.theta,
         "tie_word_embeddings": True,
         "quantization_config": {
             "quant_method": "bitnet",

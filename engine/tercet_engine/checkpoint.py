@@ -119,7 +119,7 @@ class Checkpoint:
             EMBEDDING,
             *([] if self.head_name == EMBEDDING else [HEAD]),
             FINAL_NORM,
-            *(self.norm_name(layer, name) for layer in layers for name in self.family.norms),
+            *(self.norm_name(layer, name) for layer in layers for name in self.shape.norm_sizes),
             *linears,
             *(f"{name}_scale" for name in linears if has_scales),
         ]

@@ -35,6 +35,19 @@ _logger = logging.getLogger(__name__)
 _REPLACEABLE: Final = frozenset({"amx"})
 
 
+_SIZES: Final = (
+    "num_layers",
+    "hidden_size",
+    "intermediate_size",
+    "num_heads",
+    "num_kv_heads",
+    "head_dim",
+    "vocab_size",
+    "max_context",
+    "rms_norm_eps",
+)
+
+
 class WeightSource(Protocol):
     """Gives a model's tensors by our names: a `Checkpoint`, or random ones."""
 
@@ -94,7 +107,7 @@ def load_model(
     """
     kernels = choose_kernels(config.kernels)
     check_packing(config.packing, kernels)
-    sizes = _sizes(source.shape)
+    sizes = core_config(source.shape)
     plan = plan_memory(
         source.shape,
         config,
@@ -117,7 +130,7 @@ def _build(
     progress: ProgressListener,
 ) -> LoadedModel:
     builder = _core.ModelBuilder(
-        _sizes(replace(source.shape, max_context=plan.max_context)),
+        core_config(replace(source.shape, max_context=plan.max_context)),
         kernels=kernels,
         head=config.head,
         packing=config.packing,
@@ -191,9 +204,11 @@ def check_packing(name: str, kernels: str) -> None:
         raise KernelUnavailable(message)
 
 
-def _sizes(shape: ModelShape) -> _core.ModelConfig:
+def core_config(shape: ModelShape) -> _core.ModelConfig:
+    """Tell C++ of a shape. Raises `UnsupportedModel` if it cannot be computed."""
     try:
-        return _core.ModelConfig(**asdict(shape))
+        sizes = {name: getattr(shape, name) for name in _SIZES}
+        return _core.ModelConfig(**sizes, rope_theta=shape.rope.theta)
     except ValueError as error:
         message = f"the model's sizes are not supported: {error}"
         raise UnsupportedModel(message) from error

@@ -90,7 +90,7 @@ def test_both_spellings_of_the_rope_base_are_read(packed: TinyCheckpoint, tmp_pa
     del packed.config["rope_theta"]
     packed.config["rope_parameters"] = {"rope_theta": 12345.0, "rope_type": "default"}
 
-    assert Checkpoint(packed.write(tmp_path)).shape.rope_theta == 12345
+    assert Checkpoint(packed.write(tmp_path)).shape.rope.theta == 12345
 
 
 def test_what_a_config_leaves_out_has_the_familys_defaults(
@@ -100,7 +100,7 @@ def test_what_a_config_leaves_out_has_the_familys_defaults(
         del packed.config[key]
     shape = Checkpoint(packed.write(tmp_path)).shape
 
-    assert (shape.rope_theta, shape.rms_norm_eps, shape.max_context) == (500_000, 1e-5, 2048)
+    assert (shape.rope.theta, shape.rms_norm_eps, shape.max_context) == (500_000, 1e-5, 2048)
     assert shape.head_dim == 16
 
 

@@ -1,6 +1,5 @@
 """From a folder to an engine that serves it, with the extension."""
 
-import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -176,7 +175,7 @@ def test_weights_take_the_memory_that_was_counted_before_loading(kernels: str) -
 def test_the_real_models_weights_have_the_known_size(
     packing: str, bits: float, spare: float
 ) -> None:
-    sizes = _core.ModelConfig(**dataclasses.asdict(SHAPES["2b4t"]))
+    sizes = model_loader.core_config(SHAPES["2b4t"])
     kernels = [name for name in supported_kernels() if packing in _core.packings(name)]
     if not kernels:
         pytest.skip(f"no kernel set of this CPU has {packing}")

@@ -22,8 +22,8 @@ def find_family(config: ConfigFile) -> Family:
     """
     found = config.values.get("architectures")
     for family in _FAMILIES:
-        if found == [family.architecture]:
+        if isinstance(found, list) and len(found) == 1 and found[0] in family.architectures:
             return family
-    supported = ", ".join(family.architecture for family in _FAMILIES)
+    supported = ", ".join(name for family in _FAMILIES for name in family.architectures)
     message = f"{config.name}: architectures is {found}; supported: {supported}"
     raise UnsupportedModel(message)

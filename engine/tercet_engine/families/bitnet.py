@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from tercet_engine.chat_template import BITNET_TEMPLATE
 from tercet_engine.errors import CheckpointError, UnsupportedModel
-from tercet_engine.families.family import Family, Plan, WeightForm
+from tercet_engine.families.family import LINEAR_NAMES, NORM_NAMES, Family, Plan, WeightForm
 from tercet_engine.model_config_file import ConfigFile
 from tercet_engine.model_shape import ModelShape
+from tercet_engine.rope import Rope
 
 _NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {
     "attention_bias": (False,),
@@ -61,7 +62,7 @@ def _shape(config: ConfigFile) -> ModelShape:
         vocab_size=config.integer("vocab_size", 1, 1 << 21),
         max_context=config.integer("max_position_embeddings", 2, 1 << 20, default=2048),
         rms_norm_eps=config.number("rms_norm_eps", 0, 1, default=1e-5),
-        rope_theta=_rope_theta(config),
+        rope=Rope(theta=_rope_theta(config)),
     )
     for name, (rows, _) in shape.linear_shapes.items():
         if rows % 4:
@@ -107,22 +108,10 @@ def _unsupported(config: ConfigFile, key: str, supported: str) -> UnsupportedMod
 
 
 FAMILY: Final = Family(
-    architecture="BitNetForCausalLM",
+    architectures=("BitNetForCausalLM",),
     read_plan=read_plan,
-    linears={
-        "q": "self_attn.q_proj",
-        "k": "self_attn.k_proj",
-        "v": "self_attn.v_proj",
-        "o": "self_attn.o_proj",
-        "gate": "mlp.gate_proj",
-        "up": "mlp.up_proj",
-        "down": "mlp.down_proj",
-    },
-    norms={
-        "attention": "input_layernorm",
-        "attention_sub": "self_attn.attn_sub_norm",
-        "feed_forward": "post_attention_layernorm",
-        "feed_forward_sub": "mlp.ffn_sub_norm",
-    },
+    linears=LINEAR_NAMES,
+    norms=NORM_NAMES
+    | {"attention_sub": "self_attn.attn_sub_norm", "feed_forward_sub": "mlp.ffn_sub_norm"},
     chat_template=BITNET_TEMPLATE,
 )

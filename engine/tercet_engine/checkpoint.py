@@ -19,10 +19,10 @@ from tercet_engine.families import find_family
 from tercet_engine.families.family import WeightForm
 from tercet_engine.model_config_file import ConfigFile
 from tercet_engine.safetensors_file import SafetensorsFile
+from tercet_engine.tensor_source import TensorSource, source_of
 
 Float32Array = npt.NDArray[np.float32]
 UInt8Array = npt.NDArray[np.uint8]
-UInt16Array = npt.NDArray[np.uint16]
 
 EMBEDDING: Final = "model.embed_tokens.weight"
 FINAL_NORM: Final = "model.norm.weight"
@@ -83,23 +83,31 @@ class Checkpoint:
         size = self.shape.hidden_size if layer < 0 else self.shape.norm_sizes[name]
         return self._floats(self.norm_name(layer, name), (size,))
 
-    def linear(self, layer: int, name: str) -> PackedLinear:
+    def linear(self, layer: int, name: str) -> TensorSource:
         """Read a linear layer."""
         rows, cols = self.shape.linear_shapes[name]
         tensor = self.linear_name(layer, name)
         if self.form is WeightForm.PACKED:
             codes = self._array(tensor, ("U8",), (rows // 4, cols))
-            return PackedLinear(codes, self._scale(f"{tensor}_scale"))
-        return ternarize(self._array(tensor, _FLOATS, (rows, cols)))
+            scale = self._scale(f"{tensor}_scale")
+            return source_of("hf_packed", codes, shape=(rows, cols), scale=scale)
+        packed = ternarize(self._array(tensor, _FLOATS, (rows, cols)))
+        return source_of("hf_packed", packed.codes, shape=(rows, cols), scale=packed.scale)
 
-    def table(self, name: str) -> UInt16Array:
-        """Map the embedding or the head: bfloat16 bits [vocab, hidden]."""
+    def bias(self, layer: int, name: str) -> Float32Array:
+        """Read what a linear layer adds, float32 [rows]."""
+        rows, _ = self.shape.linear_shapes[name]
+        tensor = self.linear_name(layer, name).removesuffix("weight")
+        return self._floats(f"{tensor}bias", (rows,))
+
+    def table(self, name: str) -> TensorSource:
+        """Map the embedding or the head, [vocab, hidden]."""
         table = self._array(name, ("BF16",), (self.shape.vocab_size, self.shape.hidden_size))
         for row in range(0, len(table), _ROWS_AT_ONCE):
             exponents = table[row : row + _ROWS_AT_ONCE] & _EXPONENT
             if (exponents == _EXPONENT).any():
                 raise self._not_finite(name)
-        return table
+        return source_of("bf16", table, shape=(self.shape.vocab_size, self.shape.hidden_size))
 
     def crc32(self, name: str) -> int:
         """Checksum of a tensor's bytes."""

@@ -27,7 +27,6 @@ from tercet_engine.tensor_source import TensorSource, source_of
 
 Float32Array = npt.NDArray[np.float32]
 UInt8Array = npt.NDArray[np.uint8]
-UInt16Array = npt.NDArray[np.uint16]
 
 EMBEDDING: Final = "model.embed_tokens.weight"
 FINAL_NORM: Final = "model.norm.weight"
@@ -121,7 +120,7 @@ class Checkpoint:
         rows, cols = self.shape.linear_shapes[name]
         tensor = self.linear_name(layer, name)
         if self.form is WeightForm.DENSE:
-            return self._matrix(tensor, rows, cols)
+            return self._numbers(tensor, rows, cols)
         if self.form is WeightForm.MASTERS:
             packed = ternarize(self._array(tensor, _LAYOUTS, (rows, cols)))
             codes, scale = packed.codes, packed.scale
@@ -134,7 +133,9 @@ class Checkpoint:
 
     def table(self, name: str) -> TensorSource:
         """Map the embedding or the head, numbers [vocab, hidden]."""
-        return self._matrix(name, self.shape.vocab_size, self.shape.hidden_size)
+        table = self._numbers(name, self.shape.vocab_size, self.shape.hidden_size)
+        self._check_finite(name)
+        return table
 
     def crc32(self, name: str) -> int:
         """Checksum of a tensor's bytes."""
@@ -189,16 +190,21 @@ class Checkpoint:
             raise CheckpointError(message)
         return file.array(name)
 
-    def _matrix(self, name: str, rows: int, cols: int) -> TensorSource:
-        """View plain numbers, none of which may be infinite."""
+    def _numbers(self, name: str, rows: int, cols: int) -> TensorSource:
+        """View a matrix of plain numbers."""
         values = self._array(name, _LAYOUTS, (rows, cols))
         dtype = self._file_of[name].tensors[name].dtype
-        exponent = _EXPONENTS[dtype]
-        for row in range(0, rows, _ROWS_AT_ONCE):
+        return source_of(_LAYOUTS[dtype], values, shape=(rows, cols))
+
+    def _check_finite(self, name: str) -> None:
+        """Check a matrix of plain numbers, which are only looked at when they are needed."""
+        file = self._file_of[name]
+        exponent = _EXPONENTS[file.tensors[name].dtype]
+        values = file.array(name)
+        for row in range(0, len(values), _ROWS_AT_ONCE):
             bits = values[row : row + _ROWS_AT_ONCE].view(exponent.dtype)
             if (bits & exponent == exponent).any():
                 raise self._not_finite(name)
-        return source_of(_LAYOUTS[dtype], values, shape=(rows, cols))
 
     def _floats(self, name: str, shape: tuple[int, ...]) -> Float32Array:
         values = widen(self._array(name, _LAYOUTS, shape))

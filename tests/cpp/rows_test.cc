@@ -16,7 +16,7 @@ struct Quantized {
 Quantized Quantize(const Kernels& kernels, const std::vector<float>& x) {
   Aligned<int8_t> values(RoundUp(x.size(), kColumnAlign), 0x55);
   Quantized q;
-  kernels.quantize(x.data(), x.size(), values.get(), &q.scale, &q.sum);
+  kernels.quantize(x.data(), x.size(), 1e-5F, values.get(), &q.scale, &q.sum);
   q.values.assign(values.get(), values.get() + values.size());
   return q;
 }

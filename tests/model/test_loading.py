@@ -154,7 +154,7 @@ def test_kernels_that_do_not_exist_are_refused_with_those_that_do() -> None:
 
 def test_a_packing_that_the_kernels_do_not_have_is_refused_with_those_they_have() -> None:
     with pytest.raises(KernelUnavailable, match=r"packing zip: kernels reference.*auto.* 2bit"):
-        check_packing("zip", "reference")
+        check_packing("zip", "reference", SHAPES["tiny"])
 
 
 @pytest.mark.parametrize("kernels", supported_kernels())

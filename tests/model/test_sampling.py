@@ -9,8 +9,8 @@ import pytest
 
 from tercet_engine import _core
 from tercet_engine.checkpoint import Checkpoint
-from tests.conftest import DATA
 from tests.model.running import load
+from tests.oracle.goldens import DATA
 
 FOLDER = DATA / "tiny256" / "bitnet_offline"
 PROMPT = np.arange(3, 43, dtype=np.int32)

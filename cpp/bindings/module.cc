@@ -86,38 +86,37 @@ Activation ParseActivation(const std::string& name) {
 
 void BindConfig(py::module_& m) {
   py::class_<ModelConfig>(m, "ModelConfig")
-      .def(py::init([](std::size_t num_layers, std::size_t hidden_size,
-                       std::size_t intermediate_size, std::size_t num_heads,
-                       std::size_t num_kv_heads, std::size_t head_dim, std::size_t vocab_size,
-                       std::size_t max_context, float rms_norm_eps,
-                       const std::vector<double>& rope_frequencies, double rope_scale,
-                       const std::string& activation, bool has_sub_norms, bool has_head_norms,
-                       std::optional<float> linear_norm_eps, float embedding_scale,
-                       float residual_scale, float logit_scale, std::size_t weight_group,
-                       std::size_t activation_group) {
-             const ModelConfig config{.num_layers = num_layers,
-                                      .hidden_size = hidden_size,
-                                      .intermediate_size = intermediate_size,
-                                      .num_heads = num_heads,
-                                      .num_kv_heads = num_kv_heads,
-                                      .head_dim = head_dim,
-                                      .vocab_size = vocab_size,
-                                      .max_context = max_context,
-                                      .rms_norm_eps = rms_norm_eps,
-                                      .rope_frequencies = rope_frequencies,
-                                      .rope_scale = rope_scale,
-                                      .activation = ParseActivation(activation),
-                                      .has_sub_norms = has_sub_norms,
-                                      .has_head_norms = has_head_norms,
-                                      .has_linear_norms = linear_norm_eps.has_value(),
-                                      .linear_norm_eps = linear_norm_eps.value_or(0.0F),
-                                      .embedding_scale = embedding_scale,
-                                      .residual_scale = residual_scale,
-                                      .logit_scale = logit_scale,
-                                      .grid = {weight_group, activation_group}};
-             config.Check();
-             return config;
-           }),
+      .def(py::init(
+               [](std::size_t num_layers, std::size_t hidden_size, std::size_t intermediate_size,
+                  std::size_t num_heads, std::size_t num_kv_heads, std::size_t head_dim,
+                  std::size_t vocab_size, std::size_t max_context, float rms_norm_eps,
+                  const std::vector<double>& rope_frequencies, double rope_scale,
+                  const std::string& activation, bool has_sub_norms, bool has_head_norms,
+                  std::optional<float> linear_norm_eps, float embedding_scale, float residual_scale,
+                  float logit_scale, std::size_t weight_group, std::size_t activation_group) {
+                 const ModelConfig config{.num_layers = num_layers,
+                                          .hidden_size = hidden_size,
+                                          .intermediate_size = intermediate_size,
+                                          .num_heads = num_heads,
+                                          .num_kv_heads = num_kv_heads,
+                                          .head_dim = head_dim,
+                                          .vocab_size = vocab_size,
+                                          .max_context = max_context,
+                                          .rms_norm_eps = rms_norm_eps,
+                                          .rope_frequencies = rope_frequencies,
+                                          .rope_scale = rope_scale,
+                                          .activation = ParseActivation(activation),
+                                          .has_sub_norms = has_sub_norms,
+                                          .has_head_norms = has_head_norms,
+                                          .has_linear_norms = linear_norm_eps.has_value(),
+                                          .linear_norm_eps = linear_norm_eps.value_or(0.0F),
+                                          .embedding_scale = embedding_scale,
+                                          .residual_scale = residual_scale,
+                                          .logit_scale = logit_scale,
+                                          .grid = {weight_group, activation_group}};
+                 config.Check();
+                 return config;
+               }),
            py::kw_only(), "num_layers"_a, "hidden_size"_a, "intermediate_size"_a, "num_heads"_a,
            "num_kv_heads"_a, "head_dim"_a, "vocab_size"_a, "max_context"_a, "rms_norm_eps"_a,
            "rope_frequencies"_a, "rope_scale"_a, "activation"_a, "has_sub_norms"_a,
@@ -128,8 +127,8 @@ void BindConfig(py::module_& m) {
 // The bytes are a view that somebody keeps alive.
 void BindSource(py::module_& m) {
   py::class_<TensorSource>(m, "TensorSource")
-      .def(py::init([](const std::string& layout, const Array<std::uint8_t>& data,
-                       std::size_t rows, std::size_t cols, float scale, std::size_t rope_head_dim,
+      .def(py::init([](const std::string& layout, const Array<std::uint8_t>& data, std::size_t rows,
+                       std::size_t cols, float scale, std::size_t rope_head_dim,
                        std::size_t row_stride) {
              const TensorSource source{.layout = ParseLayout(layout),
                                        .data = data.data(),
@@ -147,8 +146,8 @@ void BindSource(py::module_& m) {
       .def(
           "numbers",
           [](const TensorSource& self, std::size_t row) {
-            Require(row < self.rows, "row " + std::to_string(row) + " of " +
-                                         std::to_string(self.rows));
+            Require(row < self.rows,
+                    "row " + std::to_string(row) + " of " + std::to_string(self.rows));
             Array<float> out(static_cast<py::ssize_t>(self.cols));
             ReadNumbers(self, row, out.mutable_data());
             return out;

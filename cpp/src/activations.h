@@ -59,8 +59,7 @@ class Activations {
     return {values_.data(), scales_.data(), sums_.data(), num_tokens, Stride(cols)};
   }
   GroupedRows GroupedView(std::size_t num_tokens, std::size_t cols) const {
-    return {values_.data(), scales_.data(), sums_.data(),
-            num_tokens,     Stride(cols),   GroupsOf(cols)};
+    return {values_.data(), scales_.data(), sums_.data(), num_tokens, Stride(cols), GroupsOf(cols)};
   }
   // Columns from one scale to the next: more than there are where a token has one.
   std::size_t group() const { return group_ == 0 ? SIZE_MAX : group_; }

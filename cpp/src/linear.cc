@@ -88,10 +88,7 @@ Linear::Linear(const WeightPacking& packing, std::span<const std::size_t> part_r
 // What one thread needs to pack a tile.
 struct Linear::TileScratch {
   TileScratch(std::size_t cols, std::size_t groups)
-      : num_groups(groups),
-        codes(kTileRows * cols),
-        scales(groups),
-        halves(kTileRows * groups) {}
+      : num_groups(groups), codes(kTileRows * cols), scales(groups), halves(kTileRows * groups) {}
 
   std::size_t num_groups;
   std::vector<std::uint8_t> codes;    // [kTileRows][cols]
@@ -146,8 +143,8 @@ void Linear::PackTile(const TensorSource& source, std::size_t part, std::size_t 
       continue;
     }
     const std::size_t known = scratch.outliers.size();
-    ReadTernaryRow(source, row, packing_.grid.weight_group, {codes, std::span(scratch.scales).first(num_read)},
-                   scratch.outliers);
+    ReadTernaryRow(source, row, packing_.grid.weight_group,
+                   {codes, std::span(scratch.scales).first(num_read)}, scratch.outliers);
     for (std::size_t i = known; i < scratch.outliers.size(); ++i) {
       scratch.outliers[i].row += static_cast<std::uint32_t>(offset);
       scratch.outliers[i].value *= scale;
@@ -172,7 +169,8 @@ void Linear::PackTile(const TensorSource& source, std::size_t part, std::size_t 
 
 void Linear::SetBias(std::size_t part, std::span<const float> bias) {
   bias_.resize(rows_);
-  std::copy(bias.begin(), bias.end(), bias_.begin() + static_cast<std::ptrdiff_t>(part_offset(part)));
+  std::copy(bias.begin(), bias.end(),
+            bias_.begin() + static_cast<std::ptrdiff_t>(part_offset(part)));
 }
 
 void Linear::SetNorm(std::size_t part, std::span<const float> gains) {

@@ -45,9 +45,7 @@ void Require(bool holds, const std::string& otherwise) {
 HeadKind ParseHead(std::string_view name) {
   Require(name == "int8" || name == "bf16" || name == "ternary",
           "the head is '" + std::string(name) + "'; it can be int8, bf16 or ternary");
-  return name == "int8"   ? HeadKind::kInt8
-         : name == "bf16" ? HeadKind::kBf16
-                          : HeadKind::kTernary;
+  return name == "int8" ? HeadKind::kInt8 : name == "bf16" ? HeadKind::kBf16 : HeadKind::kTernary;
 }
 
 std::string TensorName(int layer, std::string_view kind, std::string_view name) {
@@ -100,15 +98,15 @@ void ModelConfig::Check() const {
   Require(std::max({hidden_size, intermediate_size, q_size()}) <= 131072,
           "a matrix has more than 131072 columns");
   Require(std::isfinite(rms_norm_eps) && rms_norm_eps >= 0, "rms_norm_eps is not a small number");
-  Require(rope_frequencies.size() == head_dim / 2,
-          std::to_string(rope_frequencies.size()) + " rotary frequencies; a head has " +
-              std::to_string(head_dim / 2) + " pairs");
+  Require(rope_frequencies.size() == head_dim / 2, std::to_string(rope_frequencies.size()) +
+                                                       " rotary frequencies; a head has " +
+                                                       std::to_string(head_dim / 2) + " pairs");
   for (const double number : rope_frequencies) {
     Require(std::isfinite(number) && number >= 0, "a rotary frequency is not a positive number");
   }
-  for (const double number : {rope_scale, static_cast<double>(embedding_scale),
-                              static_cast<double>(residual_scale),
-                              static_cast<double>(logit_scale)}) {
+  for (const double number :
+       {rope_scale, static_cast<double>(embedding_scale), static_cast<double>(residual_scale),
+        static_cast<double>(logit_scale)}) {
     Require(std::isfinite(number) && number != 0, "a multiplier is 0 or not a number");
   }
   Require(std::isfinite(linear_norm_eps) && linear_norm_eps >= 0,

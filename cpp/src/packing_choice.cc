@@ -156,8 +156,7 @@ std::size_t SmallestOfFastest(std::span<const double> seconds, std::span<const s
 
 WeightPacking FastestPacking(const Kernels& kernels, const ModelConfig& config, ThreadPool& pool) {
   const std::vector<WeightPacking> packings = Packings(kernels, config.grid);
-  const std::size_t model_bytes =
-      config.num_layers * LayerWeights(packings[0], config).bytes();
+  const std::size_t model_bytes = config.num_layers * LayerWeights(packings[0], config).bytes();
   if (packings.size() == 1 || model_bytes < kTinyBytes) {
     return packings[0];
   }

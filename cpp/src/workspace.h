@@ -58,7 +58,8 @@ struct Workspace {
     return hidden.bytes() + normed.bytes() + qkv.bytes() + attended.bytes() + gate_up.bytes() +
            branch.bytes() + logits.bytes() + screening.bytes() + wide_queries.bytes() +
            query_scales.bytes() + scores.bytes() + score_sums.bytes() + activations.bytes() +
-           own_normed.bytes() + rows.bytes() + chunk_of.bytes() + position_of.bytes() + runs.bytes();
+           own_normed.bytes() + rows.bytes() + chunk_of.bytes() + position_of.bytes() +
+           runs.bytes();
   }
 
   AlignedBuffer<float> hidden;    // [T][hidden_size], the residual stream

@@ -17,9 +17,9 @@ namespace tercet {
 // Every setter throws std::invalid_argument on a name it does not know or a size that is wrong.
 class ModelBuilder {
  public:
-  // `kernels`: any set that this machine runs. `head`: "int8", "bf16" or "ternary". `packing`: how ternary
-  // weights are kept, a name that the kernels know, or "auto" for the one that a short measurement
-  // finds fastest.
+  // `kernels`: any set that this machine runs. `head`: "int8", "bf16" or "ternary". `packing`: how
+  // ternary weights are kept, a name that the kernels know, or "auto" for the one that a short
+  // measurement finds fastest.
   ModelBuilder(const ModelConfig& config, const BatchLimits& limits, const Kernels& kernels,
                std::string_view head, std::size_t num_threads, std::string_view packing = "auto");
   ~ModelBuilder();

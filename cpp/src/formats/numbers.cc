@@ -81,9 +81,8 @@ void ReadUnscaled(const TensorSource& source, std::size_t row, float* out) {
       });
       break;
     case Layout::kF32:
-      ForBlocks(source, row, out, [](const std::uint8_t* bytes, float* number) {
-        *number = ReadAs<float>(bytes);
-      });
+      ForBlocks(source, row, out,
+                [](const std::uint8_t* bytes, float* number) { *number = ReadAs<float>(bytes); });
       break;
     case Layout::kQ8:
       ForBlocks(source, row, out, ReadQ8);

@@ -66,10 +66,9 @@ void TensorSource::Check() const {
   Require(row_stride == 0 || (row_stride % BlockOf(layout).bytes == 0 &&
                               layout != Layout::kHfPacked && layout != Layout::kI2S),
           "only rows of whole blocks may lie apart");
-  Require(num_bytes >= BytesOf(*this), "a matrix of " + std::to_string(rows) + " x " +
-                                           std::to_string(cols) + " takes " +
-                                           std::to_string(BytesOf(*this)) + " bytes; there are " +
-                                           std::to_string(num_bytes));
+  Require(num_bytes >= BytesOf(*this),
+          "a matrix of " + std::to_string(rows) + " x " + std::to_string(cols) + " takes " +
+              std::to_string(BytesOf(*this)) + " bytes; there are " + std::to_string(num_bytes));
 }
 
 std::size_t TensorSource::RowBytes() const {

@@ -15,6 +15,7 @@ constexpr GroupedPacking kGroupedPackings[] = {kGroupedTwoBitPacking};
 
 }  // namespace
 
-constexpr Kernels kAvx512VnniKernels = SetOf("avx512_vnni", kAvx512VnniFeatures, kPackings, kGroupedPackings);
+constexpr Kernels kAvx512VnniKernels =
+    SetOf("avx512_vnni", kAvx512VnniFeatures, kPackings, kGroupedPackings);
 
 }  // namespace tercet

@@ -140,8 +140,9 @@ std::vector<uint8_t> GroupedGemm(const Kernels& kernels, const GroupedPacking& p
   for (size_t m = 0; m < tokens; ++m) {
     for (size_t g = 0; g < kNumGroups; ++g) {
       const size_t count = kCols - g * kGroup < kGroup ? kCols - g * kGroup : kGroup;
-      kernels.quantize(numbers.Floats(count).data(), count, 1e-30f, bytes + m * kStride + g * kGroup,
-                       &scales[m * kNumGroups + g], &sums[m * kNumGroups + g]);
+      kernels.quantize(numbers.Floats(count).data(), count, 1e-30f,
+                       bytes + m * kStride + g * kGroup, &scales[m * kNumGroups + g],
+                       &sums[m * kNumGroups + g]);
     }
   }
   const std::vector<float> row_scales = numbers.Floats(num_tiles * kTileRows);

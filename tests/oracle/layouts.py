@@ -56,6 +56,10 @@ def float16(values: Array) -> tuple[str, Array]:
     return "F16", values.astype(np.float16)
 
 
+def float32(values: Array) -> tuple[str, Array]:
+    return "F32", values.astype(np.float32)
+
+
 BITLINEAR = {"quant_method": "bitnet", "modules_to_not_convert": None}
 LLAMA3 = {
     "rope_type": "llama3",

@@ -2,12 +2,12 @@
 
 import copy
 import zlib
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from tercet_engine.checkpoint import Float32Array, UInt8Array
 from tercet_engine.errors import CheckpointError, UnsupportedModel
@@ -45,6 +45,7 @@ _ROPE_FACTORS: Final = {
 }
 _BLOCKS: Final = {"tq1_0": 256, "tq2_0": 256, "q2_0_g64": 64, "q2_0_g128": 128, "ptq1_0": 128}
 """Layouts whose blocks have a float16 scale: columns of a block."""
+_TERNARY: Final = ("i2_s", *_BLOCKS)
 _SCALE_FIRST: Final = ("q2_0_g64", "q2_0_g128")
 _NUMBERS: Final = ("f32", "f16", "bf16")
 _TABLES: Final = (*_NUMBERS, "q8_0", "q6_k", "q4_0", *_BLOCKS)
@@ -83,17 +84,17 @@ class GgufCheckpoint:
         self.shape = plan.shape
         self.head_name = _HEAD if _HEAD in tensors else _EMBEDDING
         self._check_names()
-        layouts = {self._layout(self.linear_name(i, name)) for i, name in self._linears()}
-        self.form = WeightForm.DENSE if layouts & set(_NUMBERS) else plan.form
-        if layouts <= set(_BLOCKS):
-            self.form = WeightForm.PACKED
-            self.shape = replace(
-                plan.shape,
-                weight_group=self._common_group(),
-                has_ternary_head=self._layout(self.head_name) in _BLOCKS,
-            )
+        layouts = self._linear_layouts()
+        self.form = WeightForm.DENSE if layouts & set(_NUMBERS) else WeightForm.PACKED
+        if not self.needs_grid:
+            has_ternary_head = self._layout(self.head_name) in _BLOCKS
+            group = self._common_group()
+            self.shape = replace(plan.shape, weight_group=group, has_ternary_head=has_ternary_head)
 
-    embedding_name: Final = _EMBEDDING
+    @property
+    def embedding_name(self) -> str:
+        """The file's name of the embedding."""
+        return _EMBEDDING
 
     @property
     def needs_grid(self) -> bool:
@@ -141,7 +142,9 @@ class GgufCheckpoint:
     def linear(self, layer: int, name: str) -> TensorSource:
         """View a linear layer."""
         source = self._matrix(self.linear_name(layer, name), self.shape.linear_shapes[name])
-        return replace(source, rope_head_dim=self.shape.head_dim) if self._is_paired(name) else source
+        return (
+            replace(source, rope_head_dim=self.shape.head_dim) if self._is_paired(name) else source
+        )
 
     def table(self, name: str) -> TensorSource:
         """View the embedding or the head, [vocab, hidden]."""
@@ -191,9 +194,7 @@ class GgufCheckpoint:
     def _matrix(self, name: str, shape: tuple[int, int]) -> TensorSource:
         tensor = self._tensor(name)
         if tensor.shape != shape:
-            message = (
-                f"{self.folder}: {name} should be {list(shape)}; found {list(tensor.shape)}"
-            )
+            message = f"{self.folder}: {name} should be {list(shape)}; found {list(tensor.shape)}"
             raise CheckpointError(message)
         data = self.file.array(name)
         layout = self._layout(name)
@@ -240,32 +241,47 @@ class GgufCheckpoint:
     def _is_paired(self, name: str) -> bool:
         return self._has_paired_rows and name in {"q", "k"}
 
-    def _rows_in_file(self, rows: int) -> Mapping[int, int] | np.ndarray[tuple[int], np.dtype[np.int64]]:
+    def _rows_in_file(self, rows: int) -> npt.NDArray[np.int64]:
         """Of each row of the matrix, where it lies (`TensorSource.rope_head_dim`)."""
         half = self.shape.head_dim // 2
         heads = np.arange(rows).reshape(-1, half, 2)
         return np.concatenate([heads[..., 0], heads[..., 1]], axis=1).reshape(-1)
 
+    def _linear_layouts(self) -> set[str]:
+        layouts = set()
+        for layer, name in self._linears():
+            tensor = self.linear_name(layer, name)
+            layout = self._layout(tensor)
+            if layout not in _TERNARY and layout not in _NUMBERS:
+                message = (
+                    f"{self.folder}: {tensor} is {layout}, which is not ternary; Tercet serves "
+                    f"models whose weights are -1, 0 and +1 times a scale: {', '.join(_TERNARY)}"
+                )
+                raise UnsupportedModel(message)
+            layouts.add(layout)
+        return layouts
+
     def _common_group(self) -> int:
-        """Columns that share a scale: those of the blocks, or the row where all its blocks agree."""
+        """Columns that share a scale: a block's, or a row's where all its blocks agree."""
         groups = []
         for layer, name in self._linears():
             tensor = self.linear_name(layer, name)
-            scales = self._block_scales(tensor, self.shape.linear_shapes[name][0])
+            block = _BLOCKS.get(self._layout(tensor))
+            if block is None:
+                continue
+            scales = self._block_scales(tensor, self.shape.linear_shapes[name], block)
             if not np.isfinite(scales).all():
                 message = f"{self.folder}: {tensor} has a scale that is not finite"
                 raise CheckpointError(message)
-            block = _BLOCKS[self._layout(tensor)]
             largest = scales.max(axis=1, keepdims=True)
             if ((scales != 0) & (scales != largest)).any():
                 groups.append(block)
         return min(groups, default=0)
 
-    def _block_scales(self, name: str, rows: int) -> Float32Array:
-        """The scales of a matrix's blocks, float32 [rows, blocks of a row]; of empty ones 0."""
-        layout = self._layout(name)
-        block = _BLOCKS[layout]
-        num_blocks = self._tensor(name).shape[0] * self._tensor(name).shape[-1] // block
-        blocks = self.file.array(name)[: self.num_bytes_of(name)].reshape(num_blocks, -1)
-        halves = blocks[:, :2] if layout in _SCALE_FIRST else blocks[:, -2:]
-        return halves.copy().view(np.float16).astype(np.float32).reshape(rows, -1)
+    def _block_scales(self, name: str, shape: tuple[int, int], block: int) -> Float32Array:
+        """The scales of a matrix's blocks, float32 [rows, cols / block]; of empty ones 0."""
+        source = self._matrix(name, shape)
+        num_blocks = shape[0] * shape[1] // block
+        blocks = source.data[: self.num_bytes_of(name)].reshape(num_blocks, -1)
+        halves = blocks[:, :2] if source.layout in _SCALE_FIRST else blocks[:, -2:]
+        return halves.copy().view(np.float16).astype(np.float32).reshape(shape[0], -1)

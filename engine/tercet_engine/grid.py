@@ -6,7 +6,6 @@ taken. A few weights may be on no grid, as quantisers leave some that matter mos
 kept as they are, counted and told. More of them than that, and the model is not ternary.
 """
 
-import logging
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,8 +13,6 @@ from tercet_engine.errors import UnsupportedModel
 
 MAX_OFF_GRID: Final = 1e-3
 """Share of a matrix's weights that may be on no grid."""
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +32,12 @@ class TensorGrid:
     @property
     def group(self) -> int | None:
         """The largest group that nearly all weights agree on; None: there is none."""
-        fitting = [group for group in self.off_grid if self._share(group) <= MAX_OFF_GRID]
+        fitting = [group for group in self.off_grid if self.fits(group)]
         return max(fitting, key=_width, default=None)
+
+    def fits(self, group: int) -> bool:
+        """Whether nearly all weights agree on that group."""
+        return self._share(group) <= MAX_OFF_GRID
 
     def refusal(self) -> UnsupportedModel:
         """Say how far the matrix is from being ternary."""

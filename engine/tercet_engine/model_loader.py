@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,8 @@ from tercet_engine.kernel_trial import try_kernels
 from tercet_engine.memory_plan import MemoryPlan, plan_memory
 from tercet_engine.model_runner import ModelRunner
 from tercet_engine.model_shape import ModelShape
+from tercet_engine.packed.checkpoint import PackedCheckpoint
+from tercet_engine.packed.fill import fill_packed
 from tercet_engine.progress import ProgressListener
 from tercet_engine.resources import usable_cpus, usable_memory_bytes
 from tercet_engine.tensor_source import TensorSource
@@ -137,15 +139,17 @@ class LoadedModel:
 
 
 def load_model(
-    source: WeightSource, config: EngineConfig, progress: ProgressListener
+    source: WeightSource | PackedCheckpoint, config: EngineConfig, progress: ProgressListener
 ) -> LoadedModel:
-    """Pack a model for this machine.
+    """Pack a model for this machine; a converted one is used as it lies, if no packing is asked.
 
     Raises:
         LoadError: a tensor is damaged, the memory is too small, or the kernels cannot run.
     """
     kernels = choose_kernels(config.kernels)
-    if source.needs_grid:
+    if isinstance(source, PackedCheckpoint):
+        config = replace(config, packing=_packing_of_files(source.shape, kernels, config.packing))
+    elif source.needs_grid:
         source = source.with_shape(find_grid(source, progress))
     check_packing(config.packing, kernels, source.shape)
     sizes = core_config(source.shape)
@@ -164,7 +168,7 @@ def load_model(
 
 
 def _build(
-    source: WeightSource,
+    source: WeightSource | PackedCheckpoint,
     config: EngineConfig,
     kernels: str,
     plan: MemoryPlan,
@@ -180,7 +184,12 @@ def _build(
         max_batch_chunks=config.max_sequences,
     )
     progress.start(source.num_bytes)
-    facts = _fill(builder, source, progress)
+    facts: Mapping[str, float]
+    if isinstance(source, PackedCheckpoint):
+        fill_packed(builder, source, head_kind(source.shape, config), progress)
+        facts = source.facts
+    else:
+        facts = _fill(builder, source, progress)
     model = builder.build()
     progress.finish()
     return LoadedModel(
@@ -253,6 +262,13 @@ def check_packing(name: str, kernels: str, shape: ModelShape) -> None:
         raise KernelUnavailable(message)
 
 
+def _packing_of_files(shape: ModelShape, kernels: str, asked: str) -> str:
+    """The packing to keep a converted model's weights in: unless another is asked, the files'."""
+    is_grouped = bool(shape.weight_group or shape.activation_group)
+    own = _core.tiles_packing(kernels, grouped=is_grouped)
+    return own if asked == AUTO_PACKING and own is not None else asked
+
+
 def core_config(shape: ModelShape) -> _core.ModelConfig:
     """Tell C++ of a shape. Raises `UnsupportedModel` if it cannot be computed."""
     try:
@@ -289,7 +305,7 @@ def _fill(
         progress.advance(source.num_bytes_of(name), name)
 
     embedding = source.embedding_name
-    builder.set_embedding(_core_source(source.table(embedding)))
+    builder.set_embedding(core_source(source.table(embedding)))
     _set(builder.set_head, source.head_name, source.table(source.head_name))
     for name in dict.fromkeys((embedding, source.head_name)):
         done(name)
@@ -319,7 +335,7 @@ def _set(
     place: tuple[int, str] | None = None,
 ) -> float:
     try:
-        setter(*(place or ()), _core_source(source))
+        setter(*(place or ()), core_source(source))
     except ValueError as error:  # a code that means no weight, say
         message = f"{tensor}: {error}"
         raise CheckpointError(message) from error
@@ -339,7 +355,7 @@ def find_grid(source: WeightSource, progress: ProgressListener) -> ModelShape:
 
     def grid_of(name: str, matrix: TensorSource) -> TensorGrid:
         try:
-            off_grid = _core_source(matrix).count_off_grid(num_threads)
+            off_grid = core_source(matrix).count_off_grid(num_threads)
         except ValueError as error:
             message = f"{name}: {error}"
             raise CheckpointError(message) from error
@@ -366,12 +382,13 @@ def find_grid(source: WeightSource, progress: ProgressListener) -> ModelShape:
     return replace(shape, weight_group=group, has_ternary_head=head.fits(group))
 
 
-def _core_source(source: TensorSource) -> _core.TensorSource:
+def core_source(source: TensorSource) -> _core.TensorSource:
+    """Tell C++ of a matrix. Raises `ValueError` if there are too few bytes."""
     fields = {field.name: getattr(source, field.name) for field in dataclasses.fields(source)}
     return _core.TensorSource(**fields)
 
 
-def _fingerprint(shape: ModelShape, facts: dict[str, float], config: EngineConfig) -> str:
+def _fingerprint(shape: ModelShape, facts: Mapping[str, float], config: EngineConfig) -> str:
     """Name everything that decides an answer: sizes, weights, how some are kept, the arithmetic."""
     kinds = [head_kind(shape, config), config.kv_type]
     everything = [asdict(shape), sorted(facts.items()), kinds, _core.NUMERICS_VERSION]

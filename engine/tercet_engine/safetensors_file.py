@@ -40,6 +40,7 @@ _DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "F16": np.dtype(np.float16),
     "BF16": np.dtype(np.uint16),  # the bits; NumPy has no bfloat16
     "F32": np.dtype(np.float32),
+    "U32": np.dtype(np.uint32),
 }
 
 

@@ -233,6 +233,9 @@ struct TernaryPacking {
   // for every token m and every row n < rows of tiles [tile_begin, tile_end).
   void (*gemm)(const TernaryMatrix*, const Int8Rows*, size_t tile_begin, size_t tile_end,
                float* out, size_t out_stride);
+
+  // Whether packed bytes are those of generic/pack.h, in which converted models lie in files.
+  bool is_tiles = false;
 };
 
 // The same for matrices with a scale for every group of columns.
@@ -253,6 +256,8 @@ struct GroupedPacking {
   // for every token m and every row n < rows of tiles [tile_begin, tile_end).
   void (*gemm)(const GroupedMatrix*, const GroupedRows*, size_t tile_begin, size_t tile_end,
                float* out, size_t out_stride);
+
+  bool is_tiles = false;  // as above
 };
 
 // Attention in three functions, to be called in this order. Each may be cut into pieces, and

@@ -33,7 +33,8 @@ struct TwoBitUnpacker {
 constexpr TernaryPacking kTwoBitTilesPacking = {.name = "2bit",
                                                 .bytes = TernaryBytes,
                                                 .pack = TernaryPack,
-                                                .gemm = TernaryTilesGemm<TwoBitUnpacker>};
+                                                .gemm = TernaryTilesGemm<TwoBitUnpacker>,
+                                                .is_tiles = true};
 
 }  // namespace
 }  // namespace tercet

@@ -130,7 +130,8 @@ void GroupedTwoBitGemm(const GroupedMatrix* w, const GroupedRows* x, size_t tile
 constexpr GroupedPacking kGroupedTwoBitPacking = {.name = "2bit",
                                                   .bytes = GroupedTernaryBytes,
                                                   .pack = GroupedTernaryPack,
-                                                  .gemm = GroupedTwoBitGemm};
+                                                  .gemm = GroupedTwoBitGemm,
+                                                  .is_tiles = true};
 
 }  // namespace
 }  // namespace tercet

@@ -126,7 +126,7 @@ void Head::Pack(const Kernels& kernels, ThreadPool& pool, const TensorSource& ta
   });
 }
 
-void Head::Take(const TensorSource& table, const PackedPlane& plane) {
+void Head::Take(ThreadPool& pool, const TensorSource& table, const PackedPlane& plane) {
   const auto take = [](std::span<const float> from, AlignedBuffer<float>& to) {
     Require(from.size() == to.size() &&
                 std::all_of(from.begin(), from.end(), [](float x) { return std::isfinite(x); }),
@@ -142,7 +142,7 @@ void Head::Take(const TensorSource& table, const PackedPlane& plane) {
   take(plane.row_scales, row_scales_);
   take(plane.screen_scales, screen_scales_);
   take(plane.margins, margins_);
-  high_.View(plane.high);
+  high_.View(pool, plane.high);
   table_ = table;
   low_is_packed_ = false;
 }

@@ -42,7 +42,7 @@ class Head {
 
   // The same from a converted model's file: of an int8 head the high plane, of a ternary one its
   // tiles, both read where they are. Throws std::invalid_argument on what is no such head.
-  void Take(const TensorSource& table, const PackedPlane& plane);
+  void Take(ThreadPool& pool, const TensorSource& table, const PackedPlane& plane);
   void Take(ThreadPool& pool, const TensorSource& table, const PackedTiles& tiles);
 
   // What Take takes, of an int8 head.

@@ -225,7 +225,7 @@ void Linear::Take(ThreadPool& pool, const PackedTiles& source) {
     throw std::invalid_argument("its tiles do not begin at a multiple of " +
                                 std::to_string(kByteAlign) + " bytes");
   }
-  packed_.View(source.tiles);
+  packed_.View(pool, source.tiles);
 }
 
 void Linear::Repack(ThreadPool& pool, const std::uint8_t* tiles) {

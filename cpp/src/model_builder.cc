@@ -274,7 +274,7 @@ void ModelBuilder::SetPacked(int layer, std::string_view name, const PackedTiles
 }
 
 void ModelBuilder::SetPackedHead(const TensorSource& table, const PackedPlane& plane) {
-  TakeHead(table, [&](Head& head) { head.Take(table, plane); });
+  TakeHead(table, [&](Head& head) { head.Take(*pool_, table, plane); });
 }
 
 void ModelBuilder::SetPackedHead(const TensorSource& table, const PackedTiles& matrix) {

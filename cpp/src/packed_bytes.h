@@ -1,11 +1,13 @@
 // Weights that products read: memory of our own, or somebody else's.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
 #include "tercet/aligned_buffer.h"
+#include "tercet/thread_pool.h"
 
 namespace tercet {
 
@@ -15,10 +17,19 @@ class PackedBytes {
   explicit PackedBytes(std::size_t count)
       : own_(count, AlignedBuffer<std::uint8_t>::Pages::kHuge), bytes_(own_.data(), own_.size()) {}
 
-  // Gives up the own memory for `bytes`, which somebody must keep alive and as they are.
-  void View(std::span<const std::uint8_t> bytes) {
+  // Gives up the own memory for `bytes`, which somebody must keep alive and as they are. Every page
+  // is touched, so that the first product does not wait for a disk.
+  void View(ThreadPool& pool, std::span<const std::uint8_t> bytes) {
     own_ = AlignedBuffer<std::uint8_t>();
     bytes_ = bytes;
+    constexpr std::size_t kPage = 4096;
+    constexpr std::size_t kPiece = std::size_t{2} << 20;
+    pool.Run((bytes.size() + kPiece - 1) / kPiece, [&](std::size_t piece, std::size_t) {
+      const std::size_t end = std::min(bytes.size(), (piece + 1) * kPiece);
+      for (std::size_t i = piece * kPiece; i < end; i += kPage) {
+        static_cast<void>(*static_cast<const volatile std::uint8_t*>(&bytes[i]));
+      }
+    });
   }
 
   std::uint8_t* own() { return own_.data(); }

@@ -97,6 +97,11 @@ class SafetensorsFile:
         info = self.tensors[name]
         return memoryview(self._map)[self._data_start + info.start : self._data_start + info.end]
 
+    def expect(self, name: str) -> None:
+        """Tell the system that a tensor will be read soon."""
+        info = self.tensors[name]
+        self._file.expect(self._data_start + info.start, self._data_start + info.end)
+
     def forget(self, name: str) -> None:
         """Give a tensor's pages back to the system; they are read again if they are touched."""
         info = self.tensors[name]

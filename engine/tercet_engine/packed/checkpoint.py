@@ -124,8 +124,14 @@ class PackedCheckpoint:
         """Read a linear layer's bias."""
         return self._floats(bias_name(layer, name))
 
+    def expect(self) -> None:
+        """Have the system read ahead what every token needs; tables it reads row by row."""
+        for name in self.file.tensors:
+            if name not in {EMBEDDING, HEAD_TABLE}:
+                self.file.expect(name)
+
     def forget(self, name: str) -> None:
-        """Give back the memory of the mapped pages of a matrix."""
+        """Give back the memory of the mapped pages of a matrix; they are read again if touched."""
         self.file.forget(f"{name}.tiles")
 
     def damaged_tensors(self) -> list[str]:

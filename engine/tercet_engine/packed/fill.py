@@ -39,6 +39,7 @@ def fill_packed(
         progress.advance(source.num_bytes_of(name), name)
 
     shape = source.shape
+    source.expect()
     take(EMBEDDING, builder.set_embedding, _table(source.embedding()))
     table = _table(source.head_table())
     if head_kind == "bf16":

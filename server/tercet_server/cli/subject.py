@@ -14,10 +14,11 @@ from tercet_engine import (
     ModelNotFound,
     ProgressListener,
 )
-from tercet_engine.checkpoint import Checkpoint
 from tercet_engine.core import Runner
 from tercet_engine.hub import find_model
-from tercet_engine.model_loader import load_model
+from tercet_engine.model_loader import WeightSource, load_model
+from tercet_engine.opened_model import open_checkpoint
+from tercet_engine.packed.checkpoint import PackedCheckpoint
 from tercet_engine.synthetic import SyntheticWeights
 
 
@@ -62,7 +63,7 @@ class NamedSource:
     """Where the weights will come from; nothing large is read yet."""
 
     name: str
-    weights: SyntheticWeights | Checkpoint
+    weights: WeightSource | PackedCheckpoint
 
 
 def find_source(model: str | None, synthetic: str | None) -> NamedSource:
@@ -77,7 +78,7 @@ def find_source(model: str | None, synthetic: str | None) -> NamedSource:
     """
     if synthetic is None:
         folder = find_model(model)
-        return NamedSource(folder.model_id, Checkpoint(folder.path))
+        return NamedSource(folder.model_id, open_checkpoint(folder.path))
     if synthetic not in SYNTHETIC_SHAPES:
         message = f"{synthetic} is no synthetic shape; choose one of {', '.join(SYNTHETIC_SHAPES)}"
         raise ModelNotFound(message)

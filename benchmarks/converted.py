@@ -10,15 +10,14 @@ cache after the first round, which is not counted.
 
 import argparse
 import statistics
-import time
 from pathlib import Path
 from typing import Final
 
 from benchmarks.common.host import ROOT
 from benchmarks.common.model import Streams, engine_config, random_prompts
+from benchmarks.common.plots import finish, new_figure
 from benchmarks.common.script import Result, main, markdown, progress
-from tercet_engine import Silent
-from tercet_engine.model_loader import WeightSource
+from tercet_engine import EngineConfig, Silent
 from tercet_engine.packed.checkpoint import PackedCheckpoint
 from tercet_engine.packed.convert import new_folder, write_config
 from tercet_engine.packed.weights import weight_file_bytes, write_weights
@@ -49,17 +48,17 @@ def converted(shape: str) -> PackedCheckpoint:
 
 def measure(options: argparse.Namespace) -> Result:
     checkpoint = converted(options.shape)
-    own = checkpoint_packing(checkpoint, options)
-    sources: dict[str, tuple[WeightSource | PackedCheckpoint, str]] = {
-        "packed": (SyntheticWeights(SHAPES[options.shape]), own),
-        "converted": (checkpoint, "auto"),
+    own = packing_of(checkpoint, options)
+    sources = {
+        "packed": (NamedSource("packed", SyntheticWeights(SHAPES[options.shape])), own),
+        "converted": (NamedSource("converted", checkpoint), "auto"),
     }
     rounds = options.rounds or (2 if options.short else 5)
     load: dict[str, list[float]] = {name: [] for name in sources}
     decode: dict[str, list[float]] = {name: [] for name in sources}
     for number in progress(range(rounds + 1), lambda number: f"round {number}"):
         subjects = {
-            name: load_subject(NamedSource(name, source), _config(options, packing), Silent())
+            name: load_subject(source, _config(options, packing), Silent())
             for name, (source, packing) in sources.items()
         }
         for name, subject in subjects.items():
@@ -77,20 +76,18 @@ def measure(options: argparse.Namespace) -> Result:
         "decode_tokens_per_second": {
             name: 1 / statistics.median(found) for name, found in decode.items()
         },
-        "least_decode_seconds": {name: min(found) for name, found in decode.items()},
     }
 
 
-def checkpoint_packing(checkpoint: PackedCheckpoint, options: argparse.Namespace) -> str:
+def packing_of(checkpoint: PackedCheckpoint, options: argparse.Namespace) -> str:
     """The packing of the files, as this machine's kernels call it."""
-    subject = load_subject(
-        NamedSource("first", checkpoint), _config(options, "auto"), Silent(), time.perf_counter
-    )
+    source = NamedSource("converted", checkpoint)
+    subject = load_subject(source, _config(options, "auto"), Silent())
     subject.runner.close()
     return subject.packing
 
 
-def _config(options: argparse.Namespace, packing: str) -> object:
+def _config(options: argparse.Namespace, packing: str) -> EngineConfig:
     return engine_config(
         num_threads=options.threads,
         packing=packing,
@@ -129,9 +126,7 @@ def table(result: Result) -> str:
 
 
 def plot(result: Result, path: Path) -> None:
-    from benchmarks.common.plots import finish, new_figure  # noqa: PLC0415
-
-    figure, axes = new_figure()
+    figure, [axes] = new_figure()
     axes.bar(list(NAMES.values()), [result["load_seconds"][name] for name in NAMES])
     axes.set_ylabel("seconds to load")
     finish(figure, path)

@@ -20,6 +20,7 @@ from tercet_server.cli.version import version_line
 
 COMMANDS: Final = {
     "serve": "Serve a model behind the OpenAI API.",
+    "convert": "Pack a model's weights once, so that serving it does not.",
     "chat": "Talk to a model in the terminal.",
     "bench": "Measure how fast this host runs a model, and what limits it.",
     "version": "Print the version.",

@@ -192,7 +192,7 @@ def _build(
         ),
         shape=source.shape,
         plan=plan,
-        fingerprint=_fingerprint(source.shape, facts, config),
+        fingerprint=_fingerprint(source.shape, plan.max_context, facts, config),
     )
 
 
@@ -371,10 +371,16 @@ def _core_source(source: TensorSource) -> _core.TensorSource:
     return _core.TensorSource(**fields)
 
 
-def _fingerprint(shape: ModelShape, facts: dict[str, float], config: EngineConfig) -> str:
-    """Name everything that decides an answer: sizes, weights, how some are kept, the arithmetic."""
+def _fingerprint(
+    shape: ModelShape, max_context: int, facts: dict[str, float], config: EngineConfig
+) -> str:
+    """Name everything that decides an answer: sizes, weights, how some are kept, the arithmetic.
+
+    Where positions are stretched for long contexts only, the context decides too.
+    """
     kinds = [head_kind(shape, config), config.kv_type]
-    everything = [asdict(shape), sorted(facts.items()), kinds, _core.NUMERICS_VERSION]
+    turns = shape.rope.frequencies(shape.head_dim, max_context).tolist()
+    everything = [asdict(shape), turns, sorted(facts.items()), kinds, _core.NUMERICS_VERSION]
     digest = hashlib.blake2b(json.dumps(everything).encode(), digest_size=8)
     return f"tc-{digest.hexdigest()}"
 

@@ -21,6 +21,19 @@ std::size_t TilesPerTask(std::size_t num_tiles, std::size_t num_threads, std::si
   return std::max(share, 8 * ThreadPool::kWorthwhile / tile_cost);
 }
 
+// More weights on no grid than this cost more than the ternary ones, and mean another kind of
+// model.
+constexpr std::size_t kOneIn = 256;
+
+void RequireFew(std::size_t num_off_grid, std::size_t num_weights) {
+  if (num_off_grid * kOneIn > num_weights) {
+    throw std::invalid_argument(
+        std::to_string(num_off_grid) + " of " + std::to_string(num_weights) +
+        " weights are not 0 or the magnitude of their group; at most one in " +
+        std::to_string(kOneIn) + " may be");
+  }
+}
+
 // Writes a row's scales as float16 and returns what they are multiplied by: their magnitude where
 // they share one, else a power of two that makes the largest of them one to two, so that nothing is
 // rounded that was a float16 or bfloat16 in the file.
@@ -120,6 +133,11 @@ void Linear::Pack(ThreadPool& pool, std::size_t part, const TensorSource& source
   if (bad_tile < num_tiles) {
     throw std::invalid_argument(fault);
   }
+  std::size_t num_off_grid = 0;
+  for (const TileScratch& one : scratch) {
+    num_off_grid += one.outliers.size();
+  }
+  RequireFew(num_off_grid, parts_[part].rows * cols_);
   for (TileScratch& one : scratch) {
     outliers_.Add(std::move(one.outliers));
   }
@@ -158,6 +176,10 @@ void Linear::PackTile(const TensorSource& source, std::size_t part, std::size_t 
     }
     row_scales_[offset + row] = Normalize(scratch.scales, halves) * scale;
   }
+  // Memory is bounded while it is read, too: at most as many as a whole matrix may have, and a
+  // tile.
+  RequireFew(scratch.outliers.size() > kTileRows * cols_ ? scratch.outliers.size() : 0,
+             parts_[part].rows * cols_);
   const std::size_t packed_tile = offset / kTileRows + tile;
   if (packing_.grouped != nullptr) {
     packing_.grouped->pack(scratch.codes.data(), scratch.halves.data(), cols_,

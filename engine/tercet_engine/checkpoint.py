@@ -77,6 +77,16 @@ class Checkpoint:
             self.form = WeightForm.MASTERS
             self.shape = replace(plan.shape, activation_group=0)
 
+    @property
+    def embedding_name(self) -> str:
+        """The checkpoint's name of the embedding."""
+        return EMBEDDING
+
+    @property
+    def needs_grid(self) -> bool:
+        """Whether the weights are plain numbers, whose grid is yet to be found."""
+        return self.form is WeightForm.DENSE
+
     def with_shape(self, shape: ModelShape) -> "Checkpoint":
         """The same folder with a shape that tells more, say what its tensors have proved."""
         other = copy.copy(self)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from tercet_engine import _core
-from tercet_engine.checkpoint import EMBEDDING, Float32Array
+from tercet_engine.checkpoint import Float32Array
 from tercet_engine.config import AUTO_PACKING, EngineConfig
 from tercet_engine.errors import (
     CheckpointError,
@@ -24,6 +24,7 @@ from tercet_engine.errors import (
     SelfTestFailed,
     UnsupportedModel,
 )
+from tercet_engine.grid import TensorGrid, common_group
 from tercet_engine.kernel_trial import try_kernels
 from tercet_engine.memory_plan import MemoryPlan, plan_memory
 from tercet_engine.model_runner import ModelRunner
@@ -69,8 +70,19 @@ class WeightSource(Protocol):
         """The model's sizes."""
 
     @property
+    def needs_grid(self) -> bool:
+        """Whether the weights are plain numbers, whose grid is yet to be found."""
+
+    def with_shape(self, shape: ModelShape) -> "WeightSource":
+        """The same source with a shape that tells more."""
+
+    @property
     def num_bytes(self) -> int:
         """Bytes of all tensors, for the progress."""
+
+    @property
+    def embedding_name(self) -> str:
+        """Name of the embedding."""
 
     @property
     def head_name(self) -> str:
@@ -81,6 +93,9 @@ class WeightSource(Protocol):
 
     def linear_name(self, layer: int, name: str) -> str:
         """Name of a linear layer."""
+
+    def bias_name(self, layer: int, name: str) -> str:
+        """Name of what a linear layer adds."""
 
     def norm(self, layer: int, name: str) -> Float32Array:
         """A norm's gains; layer -1: the final one's."""
@@ -106,9 +121,17 @@ class WeightSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model that runs, and what is worth knowing of it."""
+    """A model that runs, and what is worth knowing of it.
+
+    Attributes:
+        runner: computes.
+        shape: with the grid that its weights proved to be on.
+        plan: of its memory.
+        fingerprint: of all that decides an answer.
+    """
 
     runner: ModelRunner
+    shape: ModelShape
     plan: MemoryPlan
     fingerprint: str
 
@@ -122,6 +145,8 @@ def load_model(
         LoadError: a tensor is damaged, the memory is too small, or the kernels cannot run.
     """
     kernels = choose_kernels(config.kernels)
+    if source.needs_grid:
+        source = source.with_shape(find_grid(source, progress))
     check_packing(config.packing, kernels, source.shape)
     sizes = core_config(source.shape)
     plan = plan_memory(
@@ -165,6 +190,7 @@ def _build(
             kv_type=config.kv_type,
             touch_kv_cache=config.touch_kv_cache,
         ),
+        shape=source.shape,
         plan=plan,
         fingerprint=_fingerprint(source.shape, facts, config),
     )
@@ -262,9 +288,10 @@ def _fill(
         source.forget(name)
         progress.advance(source.num_bytes_of(name), name)
 
-    builder.set_embedding(_core_source(source.table(EMBEDDING)))
+    embedding = source.embedding_name
+    builder.set_embedding(_core_source(source.table(embedding)))
     _set(builder.set_head, source.head_name, source.table(source.head_name))
-    for name in dict.fromkeys((EMBEDDING, source.head_name)):
+    for name in dict.fromkeys((embedding, source.head_name)):
         done(name)
     builder.set_norm(-1, "final", source.norm(-1, "final"))
     done(source.norm_name(-1, "final"))
@@ -280,6 +307,7 @@ def _fill(
             )
             if name in source.shape.biases:
                 builder.set_bias(layer, name, source.bias(layer, name))
+                done(source.bias_name(layer, name))
             done(tensor)
     return facts
 
@@ -296,6 +324,46 @@ def _set(
         message = f"{tensor}: {error}"
         raise CheckpointError(message) from error
     return source.scale
+
+
+def find_grid(source: WeightSource, progress: ProgressListener) -> ModelShape:
+    """Find the grid that a model of plain numbers is on; all its weights are read.
+
+    Raises:
+        UnsupportedModel: it is not ternary.
+        CheckpointError: a number is not finite.
+    """
+    shape = source.shape
+    num_threads = usable_cpus()
+    progress.start(source.num_bytes)
+
+    def grid_of(name: str, matrix: TensorSource) -> TensorGrid:
+        try:
+            off_grid = _core_source(matrix).count_off_grid(num_threads)
+        except ValueError as error:
+            message = f"{name}: {error}"
+            raise CheckpointError(message) from error
+        source.forget(name)
+        progress.advance(source.num_bytes_of(name), f"is {name} ternary?")
+        return TensorGrid(name, matrix.rows * matrix.cols, off_grid)
+
+    grids = []
+    for layer in range(shape.num_layers):
+        for name in shape.linear_shapes:
+            tensor = source.linear_name(layer, name)
+            grids.append(grid_of(tensor, source.linear(layer, name)))
+            common_group(grids[-1:])  # one that is not ternary ends it here
+    group = common_group(grids)
+    head = grid_of(source.head_name, source.table(source.head_name))
+    progress.finish()
+    num_off = sum(grid.off_grid[group] for grid in grids)
+    if num_off:
+        _logger.warning(
+            "%d of %d weights are on no grid; they are kept as they are, beside the ternary ones",
+            num_off,
+            shape.num_ternary_weights,
+        )
+    return replace(shape, weight_group=group, has_ternary_head=head.fits(group))
 
 
 def _core_source(source: TensorSource) -> _core.TensorSource:

@@ -111,6 +111,20 @@ class SyntheticWeights:
         self._code_of_byte = _valid_codes()[np.arange(256) % 81]
 
     @property
+    def embedding_name(self) -> str:
+        """Name of the embedding."""
+        return EMBEDDING
+
+    @property
+    def needs_grid(self) -> bool:
+        """The shape tells it."""
+        return False
+
+    def with_shape(self, shape: ModelShape) -> "SyntheticWeights":
+        """The same seed with another shape."""
+        return SyntheticWeights(shape, self._seed)
+
+    @property
     def num_bytes(self) -> int:
         """Bytes of all tensors, were they in a file."""
         layers = range(self.shape.num_layers)
@@ -156,9 +170,13 @@ class SyntheticWeights:
         draws = np.frombuffer(random.bytes(rows // 4 * cols), np.uint8).reshape(rows // 4, cols)
         return source_of("hf_packed", self._code_of_byte[draws], shape=(rows, cols), scale=scale)
 
-    def bias(self, layer: int, name: str) -> Float32Array:
-        """No shape here has one."""
-        raise NotImplementedError
+    def bias(self, layer: int, name: str) -> Float32Array:  # noqa: ARG002 -- as of any source
+        """Zeros; no shape above has biases."""
+        return np.zeros(self.shape.linear_shapes[name][0], np.float32)
+
+    def bias_name(self, layer: int, name: str) -> str:
+        """Name of a linear layer's bias."""
+        return f"{layer}.bias.{name}"
 
     def table(self, name: str) -> TensorSource:
         """Random rows [vocab, hidden] that overlap in memory."""

@@ -48,13 +48,14 @@ from tercet_engine.errors import (
     UnsupportedModel,
 )
 from tercet_engine.grammar import Grammar, GrammarKind, GrammarSpec
-from tercet_engine.hub import EMBEDDED_MODEL
+from tercet_engine.hub import EMBEDDED_MODEL, ModelFolder, find_model
 from tercet_engine.loading import (
     load_engine,
     load_synthetic_engine,
     measure_bandwidth,
     supported_kernels,
 )
+from tercet_engine.loading_together import ProgressOf, load_engines
 from tercet_engine.progress import ProgressListener, Silent
 from tercet_engine.sampling_params import (
     GREEDY_TEMPERATURE,
@@ -111,10 +112,12 @@ __all__ = [
     "KernelUnavailable",
     "KvType",
     "LoadError",
+    "ModelFolder",
     "ModelNotFound",
     "OutOfMemory",
     "Pooling",
     "ProgressListener",
+    "ProgressOf",
     "PromptEmpty",
     "PromptTooLong",
     "RequestError",
@@ -127,8 +130,10 @@ __all__ = [
     "Tokenizer",
     "TooManyChoices",
     "UnsupportedModel",
+    "find_model",
     "json_rule",
     "load_engine",
+    "load_engines",
     "load_synthetic_engine",
     "measure_bandwidth",
     "supported_kernels",

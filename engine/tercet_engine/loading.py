@@ -17,7 +17,7 @@ from tercet_engine.checkpoint import Checkpoint
 from tercet_engine.completion import EngineInfo, GenerationDefaults
 from tercet_engine.config import EngineConfig
 from tercet_engine.errors import CheckpointError, ModelNotFound
-from tercet_engine.hub import EMBEDDED_MODEL, find_model
+from tercet_engine.hub import EMBEDDED_MODEL, ModelFolder, find_model
 from tercet_engine.model_files import ModelFiles
 from tercet_engine.model_shape import ModelShape
 from tercet_engine.progress import ProgressListener, Silent
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def load_engine(
-    model: str | Path | None = None,
+    model: str | Path | ModelFolder | None = None,
     config: EngineConfig | None = None,
     *,
     progress: ProgressListener | None = None,
@@ -38,7 +38,8 @@ def load_engine(
 
     Args:
         model: a checkpoint's folder, a name on the Hugging Face Hub ("org/name" or
-            "org/name@revision"), or None for the model inside this package.
+            "org/name@revision"), or None for the model inside this package; or what `find_model`
+            found.
         config: the engine's bounds.
         progress: is told how far loading has come.
 
@@ -48,7 +49,7 @@ def load_engine(
     from tercet_engine.model_loader import load_model  # noqa: PLC0415 -- see the module's docstring
 
     config = config or EngineConfig()
-    folder = find_model(model)
+    folder = model if isinstance(model, ModelFolder) else find_model(model)
     checkpoint = Checkpoint(folder.path)
     tokenizer = Tokenizer.from_folder(folder.path)
     if tokenizer.vocab_size > checkpoint.shape.vocab_size:

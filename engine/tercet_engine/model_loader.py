@@ -23,6 +23,7 @@ from tercet_engine.errors import (
 )
 from tercet_engine.kernel_trial import try_kernels
 from tercet_engine.memory_plan import MemoryPlan, plan_memory
+from tercet_engine.memory_sharing import MemoryNeeds
 from tercet_engine.model_runner import ModelRunner
 from tercet_engine.model_shape import ModelShape
 from tercet_engine.progress import ProgressListener
@@ -107,6 +108,22 @@ def load_model(
     except (MemoryError, RuntimeError) as error:  # what C++ throws if the system gives no more
         message = f"the system refused memory or threads while the model was built: {error}"
         raise OutOfMemory(message) from error
+
+
+def memory_needs(source: WeightSource, config: EngineConfig) -> MemoryNeeds:
+    """What a model will need of the memory; nothing large is read for it.
+
+    Raises:
+        LoadError: its sizes are unknown here, or the kernels cannot run.
+    """
+    kernels = choose_kernels(config.kernels)
+    check_packing(config.packing, kernels)
+    sizes = _sizes(source.shape)
+    return MemoryNeeds(
+        source.shape,
+        weight_bytes=_weight_bytes(source.shape, sizes, kernels, config),
+        block_bytes=_core.KVCache.block_bytes(sizes, kind=config.kv_type),
+    )
 
 
 def _build(

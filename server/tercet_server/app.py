@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from tercet_engine import AsyncEngine, EngineError
+from tercet_engine import EngineError
 from tercet_server.body import IgnoredFields
 from tercet_server.dependencies import check_api_key
 from tercet_server.errors import ServerError
@@ -35,6 +35,7 @@ from tercet_server.routes import (
     tokenize,
 )
 from tercet_server.routes.reference import document_router, reference_router
+from tercet_server.served_models import ServedModels
 from tercet_server.services.responses.runs import Runs
 from tercet_server.settings import Settings
 from tercet_server.static_page import read_page
@@ -47,13 +48,13 @@ _EXPOSED_HEADERS: Final = [
 
 
 def create_app(
-    settings: Settings, engine: AsyncEngine | None, *, logger: Logger | None = None
+    settings: Settings, served: ServedModels | None, *, logger: Logger | None = None
 ) -> FastAPI:
     """The server as an ASGI application.
 
     Args:
         settings: of the server.
-        engine: which whoever made it closes; None: still being loaded, to be announced to
+        served: which whoever made them closes; None: still being loaded, to be announced to
             `app.state.lifecycle.loaded`.
         logger: where its lines go; None: as the settings say.
 
@@ -64,7 +65,7 @@ def create_app(
         InvalidSettings: the file for responses cannot be opened.
     """
     logger = logger or make_logger(settings)
-    lifecycle = Lifecycle(engine)
+    lifecycle = Lifecycle(served)
     metrics = Metrics(lifecycle)
     app = FastAPI(
         title="Tercet",

@@ -1,29 +1,22 @@
-"""What routes ask for by type: the engine, the services, the record of the request at hand.
+"""What routes ask for by type: the models, the way to each, the record of the request at hand.
 
 All are coroutines, though none waits: FastAPI would send plain functions to another thread.
 """
 
 import hashlib
 import hmac
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import Depends, Request
 
-from tercet_engine import AsyncEngine
 from tercet_server.errors import InvalidApiKey
 from tercet_server.lifecycle import Lifecycle
 from tercet_server.logs import Logger
 from tercet_server.record import RequestRecord
-from tercet_server.services.admission import Admission
-from tercet_server.services.chat import ChatService
-from tercet_server.services.completions import CompletionService
-from tercet_server.services.decisions import DecisionService
-from tercet_server.services.embeddings import EmbeddingService
+from tercet_server.served_models import ServedModels
+from tercet_server.services.admission import Admissions
 from tercet_server.services.responses.service import ResponseService
-from tercet_server.services.tokenize import TokenizeService
 from tercet_server.settings import Settings
-
-_CHARS_PER_TOKEN: Final = 32
 
 
 async def _settings(request: Request) -> Settings:
@@ -52,58 +45,18 @@ LoggerDep = Annotated[Logger, Depends(_logger)]
 RecordDep = Annotated[RequestRecord, Depends(_record)]
 
 
-async def _engine(lifecycle: LifecycleDep) -> AsyncEngine:
-    return lifecycle.engine
+async def _models(lifecycle: LifecycleDep) -> ServedModels:
+    return lifecycle.models
 
 
-EngineDep = Annotated[AsyncEngine, Depends(_engine)]
+ModelsDep = Annotated[ServedModels, Depends(_models)]
 
 
-async def _model_names(settings: SettingsDep, engine: EngineDep) -> tuple[str, ...]:
-    return settings.served_model_name or (engine.info.model_id,)
+async def _admissions(settings: SettingsDep, models: ModelsDep) -> Admissions:
+    return Admissions(models, settings.max_prompt_chars, settings.request_timeout_seconds)
 
 
-ModelNamesDep = Annotated[tuple[str, ...], Depends(_model_names)]
-
-
-async def _admission(settings: SettingsDep, engine: EngineDep, names: ModelNamesDep) -> Admission:
-    context = engine.info.max_context_tokens
-    return Admission(
-        engine=engine,
-        model_names=names,
-        max_prompt_chars=settings.max_prompt_chars or _CHARS_PER_TOKEN * context,
-        timeout_seconds=settings.request_timeout_seconds,
-    )
-
-
-AdmissionDep = Annotated[Admission, Depends(_admission)]
-
-
-async def _chat_service(admission: AdmissionDep) -> ChatService:
-    return ChatService(admission)
-
-
-async def _completion_service(admission: AdmissionDep) -> CompletionService:
-    return CompletionService(admission)
-
-
-async def _embedding_service(admission: AdmissionDep) -> EmbeddingService:
-    return EmbeddingService(admission)
-
-
-async def _decision_service(admission: AdmissionDep) -> DecisionService:
-    return DecisionService(admission)
-
-
-async def _tokenize_service(admission: AdmissionDep) -> TokenizeService:
-    return TokenizeService(admission)
-
-
-ChatServiceDep = Annotated[ChatService, Depends(_chat_service)]
-CompletionServiceDep = Annotated[CompletionService, Depends(_completion_service)]
-EmbeddingServiceDep = Annotated[EmbeddingService, Depends(_embedding_service)]
-DecisionServiceDep = Annotated[DecisionService, Depends(_decision_service)]
-TokenizeServiceDep = Annotated[TokenizeService, Depends(_tokenize_service)]
+AdmissionsDep = Annotated[Admissions, Depends(_admissions)]
 
 
 async def check_api_key(request: Request, settings: SettingsDep) -> None:
@@ -144,10 +97,10 @@ OwnerDep = Annotated[str, Depends(_owner)]
 
 
 async def _response_service(
-    request: Request, chat: ChatServiceDep, owner: OwnerDep, logger: LoggerDep
+    request: Request, admissions: AdmissionsDep, owner: OwnerDep, logger: LoggerDep
 ) -> ResponseService:
     state = request.app.state
-    return ResponseService(chat, state.response_store, state.response_runs, owner, logger)
+    return ResponseService(admissions, state.response_store, state.response_runs, owner, logger)
 
 
 ResponseServiceDep = Annotated[ResponseService, Depends(_response_service)]

@@ -1,9 +1,9 @@
-"""The engine's numbers and the answers given, as Prometheus reads them.
+"""The engines' numbers, by model, and the answers given, as Prometheus reads them.
 
-The registry is the server's own, and the engine is only looked at when somebody asks.
+The registry is the server's own, and the engines are only looked at when somebody asks.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter
@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from tercet_engine import EngineStats
 from tercet_server.lifecycle import Lifecycle
+from tercet_server.served_models import ServedModel
 
 _COUNTERS: Final = {
     "prompt_tokens": ("num_prompt_tokens", "Prompt tokens of admitted completions."),
@@ -26,6 +27,15 @@ _COUNTERS: Final = {
     "completions_aborted": ("num_aborted", "Completions whose client left."),
     "requests_refused": ("num_refused", "Requests refused because the waiting line was full."),
     "preemptions": ("num_preemptions", "Completions set back to make room for older ones."),
+}
+_GAUGES: Final[Mapping[str, tuple[Callable[[EngineStats], int], str]]] = {
+    "completions_running": (lambda stats: stats.num_running, "Being computed."),
+    "completions_waiting": (lambda stats: stats.num_waiting, "Not yet admitted."),
+    "kv_cache_blocks": (lambda stats: stats.num_blocks, "Blocks there are."),
+    "kv_cache_blocks_used": (
+        lambda stats: stats.num_blocks - stats.num_free_blocks,
+        "Blocks held.",
+    ),
 }
 _HEAD_TEXT: Final = (
     "Tokens drawn from half of the head (screened) with so many logits finished, and rows of all "
@@ -60,28 +70,36 @@ class _EngineCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         if self._lifecycle.is_loading:
             return
-        engine = self._lifecycle.engine
-        info, stats = engine.info, engine.stats()
+        models = self._lifecycle.models
+        yield _info(models)
+        stats = {model.name: model.engine.stats() for model in models}
+        for name, (gauge, text) in _GAUGES.items():
+            metric = GaugeMetricFamily(f"tercet_{name}", text, labels=["model"])
+            for model, own in stats.items():
+                metric.add_metric([model], gauge(own))
+            yield metric
+        for name, (field, text) in _COUNTERS.items():
+            counter = CounterMetricFamily(f"tercet_{name}", text, labels=["model"])
+            for model, own in stats.items():
+                counter.add_metric([model], getattr(own, field))
+            yield counter
+        head = CounterMetricFamily("tercet_head", _HEAD_TEXT, labels=["model", "kind"])
+        for model, own in stats.items():
+            for kind, count in own.head.items():
+                head.add_metric([model, kind], count)
+        yield head
+
+
+def _info(models: Iterable[ServedModel]) -> Metric:
+    metric = InfoMetricFamily("tercet_engine", "What is being served.", labels=["model"])
+    for model in models:
+        info = model.engine.info
         labels = {
-            "model": info.model_id,
+            "id": info.model_id,
             "fingerprint": info.fingerprint,
             "kernels": info.kernels,
             "packing": info.packing,
             "threads": str(info.num_threads),
         }
-        yield InfoMetricFamily("tercet_engine", "What is being served.", labels)
-        yield from _gauges(stats)
-        for name, (field, text) in _COUNTERS.items():
-            yield CounterMetricFamily(f"tercet_{name}", text, getattr(stats, field))
-        head = CounterMetricFamily("tercet_head", _HEAD_TEXT, labels=["kind"])
-        for kind, count in stats.head.items():
-            head.add_metric([kind], count)
-        yield head
-
-
-def _gauges(stats: EngineStats) -> Iterator[Metric]:
-    used = stats.num_blocks - stats.num_free_blocks
-    yield GaugeMetricFamily("tercet_completions_running", "Being computed.", stats.num_running)
-    yield GaugeMetricFamily("tercet_completions_waiting", "Not yet admitted.", stats.num_waiting)
-    yield GaugeMetricFamily("tercet_kv_cache_blocks", "Blocks there are.", stats.num_blocks)
-    yield GaugeMetricFamily("tercet_kv_cache_blocks_used", "Blocks held.", used)
+        metric.add_metric([model.name], labels)
+    return metric

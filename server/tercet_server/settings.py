@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     ByteSize,
     Field,
@@ -45,8 +46,18 @@ def _split_keys(value: object) -> object:
     return keys
 
 
+def _check_pairs(pairs: tuple[str, ...]) -> tuple[str, ...]:
+    for pair in pairs:
+        name, _, meant = pair.partition("=")
+        if not (name and meant):
+            message = f"must be NAME=MODEL; got {pair!r}"
+            raise ValueError(message)
+    return pairs
+
+
 Name = Annotated[str, Field(min_length=1)]
 Names = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_split), Field(max_length=64)]
+Aliases = Annotated[Names, AfterValidator(_check_pairs)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split_keys)]
 
 
@@ -57,10 +68,13 @@ class Settings(BaseSettings):
         env_prefix="TERCET_", env_ignore_empty=True, frozen=True, extra="forbid"
     )
 
-    model: str | None = None
-    """A checkpoint's folder or a name on the Hugging Face Hub; None: the model in the package."""
+    model: Names = ()
+    """Checkpoints' folders or names on the Hugging Face Hub, each alone or as NAME=MODEL; requests
+    that name no model get the first. None: the model in the package."""
+    alias: Aliases = ()
+    """Further names of models, as NAME=MODEL'S NAME."""
     served_model_name: Names = ()
-    """Names under which clients may ask for the model, the first being its own; none: its id."""
+    """Names under which clients may ask for the one model; none: its id."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
@@ -166,7 +180,7 @@ def load_settings(**flags: Any) -> Settings:
     Raises:
         InvalidSettings: in words, one line for each setting that is wrong.
     """
-    given = {name: value for name, value in flags.items() if value is not None}
+    given = {name: value for name, value in flags.items() if value not in (None, [])}
     try:
         return Settings(**given)
     except ValidationError as error:

@@ -100,7 +100,7 @@ def running_server(*arguments: str, **environment: str) -> Iterator[RunningServe
             if line.strip().startswith("curl "):
                 break
         banner = "".join(lines)
-        found = re.search(r"serves \S+ at (http://\S+)/v1", banner)
+        found = re.search(r"serves .+ at (http://\S+)/v1", banner)
         assert found, banner
         yield RunningServer(found[1], process, banner)
     finally:

@@ -26,7 +26,22 @@ def assert_is_one_sentence(outcome: Outcome, *words: str) -> None:
         (["nope"], ["nope", "tercet --help"]),
         (["--nope"], ["--nope", "tercet --help"]),
         (["serve", "--nope"], ["--nope", "tercet serve --help"]),
-        (["serve", "a", "b"], ["b", "tercet serve --help"]),
+        (["serve", "a", "b"], ["a is neither a folder nor a name"]),
+        (["serve", "tercet-tiny", "tercet-tiny"], ["two models are called tercet-tiny"]),
+        (["serve", "--alias", "a"], ["--alias", "NAME=MODEL", "'a'"]),
+        (["serve", "--alias", "a=b"], ["alias a=b", "no model is called b", "tercet-tiny"]),
+        (
+            ["serve", "a=tercet-tiny", "--served-model-name", "b"],
+            ["--served-model-name", "--alias"],
+        ),
+        (
+            ["serve", "a=tercet-tiny", "b=tercet-tiny", "--context", "4096"],
+            ["a: --context is 4096", "2048"],
+        ),
+        (
+            ["serve", "a=tercet-tiny", "b=tercet-tiny", "--kv-cache-bytes", "1KiB"],
+            ["a: a KV cache of 1024 bytes", "--kv-cache-bytes"],
+        ),
         (["serve", "--port"], ["--port"]),
         (["serve", "--port", "abc"], ["--port", "whole number", "'abc'"]),
         (["serve", "--port", "70000"], ["--port", "65535", "70000"]),

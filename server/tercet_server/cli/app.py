@@ -19,7 +19,7 @@ from tercet_server.cli.failure import explain
 from tercet_server.cli.version import version_line
 
 COMMANDS: Final = {
-    "serve": "Serve a model behind the OpenAI API.",
+    "serve": "Serve one model or several behind the OpenAI API.",
     "chat": "Talk to a model in the terminal.",
     "bench": "Measure how fast this host runs a model, and what limits it.",
     "version": "Print the version.",

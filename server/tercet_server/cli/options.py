@@ -18,6 +18,10 @@ from pydantic.fields import FieldInfo
 
 from tercet_server.settings import Settings
 
+_MODELS: Final = (
+    "A folder, or a name on the Hugging Face Hub; NAME=MODEL gives it another name. "
+    "Several are served at once: requests say which."
+)
 ARGUMENTS: Final = frozenset({"model"})
 """Fields that are given by place and not by a flag."""
 
@@ -38,8 +42,9 @@ class Wording:
 
 
 WORDINGS: Final[Mapping[str, Wording]] = {
+    "alias": Wording("Model", "A further name of a model; may be repeated.", "NAME=MODEL"),
     "served_model_name": Wording(
-        "Model", "Name under which clients ask for the model; may be repeated.", "NAME"
+        "Model", "Name under which clients ask for the one model; may be repeated.", "NAME"
     ),
     "context": Wording(
         "Model", "Tokens of prompt and answer together; unset: what the model was made for.", "N"
@@ -125,7 +130,7 @@ def with_settings(function: Callable[..., Any]) -> Callable[..., Any]:
 
     `function` takes them as keyword arguments.
     """
-    parameters = [_argument("model", "A folder, or a name on the Hugging Face Hub.")]
+    parameters = [_argument("model", _MODELS)]
     for name, field in _in_panels():
         parameters.append(_flag(name, field))
 
@@ -149,7 +154,7 @@ def _in_panels() -> list[tuple[str, FieldInfo]]:
 
 def _argument(name: str, text: str) -> inspect.Parameter:
     text += f" Unset: the small model inside this package. \\[env: {variable_of(name)}]"
-    annotation = Annotated[str | None, typer.Argument(help=text, metavar="MODEL")]
+    annotation = Annotated[list[str] | None, typer.Argument(help=text, metavar="MODEL")]
     return _parameter(name, annotation)
 
 

@@ -18,13 +18,15 @@ from tercet_engine import (
     InvalidGrammar,
     SamplingParams,
 )
-from tercet_server.errors import PromptTooLarge, UnknownModel
+from tercet_server.errors import PromptTooLarge
 from tercet_server.protocol.common import GenerationRequest
 from tercet_server.record import RequestRecord
+from tercet_server.served_models import ServedModels
 from tercet_server.services.generation import Generation
 from tercet_server.services.sampling import sampling_params
 from tercet_server.services.schema_errors import located
 
+_CHARS_PER_TOKEN: Final = 32
 _SHORT_CHARS: Final = 4096
 """Texts up to this length are tokenised where they are: a thread would take longer to wake."""
 
@@ -34,31 +36,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What the services of both endpoints do alike.
+    """What the services of all endpoints do alike, for a request to one model.
 
     Attributes:
         engine: computes.
-        model_names: under which the model is asked for; the first is its own.
+        model: the name under which the model was asked for.
         max_prompt_chars: in one prompt.
         timeout_seconds: for a whole request.
     """
 
     engine: AsyncEngine
-    model_names: tuple[str, ...]
+    model: str
     max_prompt_chars: int
     timeout_seconds: float
-
-    def check_model(self, name: str | None) -> str:
-        """The name to answer under. A client that names no model gets the one there is.
-
-        Raises:
-            UnknownModel: it is not served here.
-        """
-        if name is None:
-            return self.model_names[0]
-        if name not in self.model_names:
-            raise UnknownModel(name, self.model_names)
-        return name
 
     async def tokenise(
         self, lengths: Sequence[int], param: str, function: Callable[[A], T], argument: A
@@ -166,3 +156,33 @@ class Admission:
         if params.max_tokens is None or params.max_tokens <= room:
             return params
         return replace(params, max_tokens=max(0, room) or None)  # None: the prompt is too long
+
+
+@dataclass(frozen=True, slots=True)
+class Admissions:
+    """The way to each model, by the name that a request has for it.
+
+    Attributes:
+        models: there are.
+        max_prompt_chars: in one prompt; None: 32 for each token of the model's context.
+        timeout_seconds: for a whole request.
+    """
+
+    models: ServedModels
+    max_prompt_chars: int | None
+    timeout_seconds: float
+
+    def to(self, name: str | None) -> Admission:
+        """The way to the model of that name; None: to the first.
+
+        Raises:
+            UnknownModel: it is not served here.
+        """
+        model = self.models.pick(name)
+        context = model.engine.info.max_context_tokens
+        return Admission(
+            engine=model.engine,
+            model=model.name if name is None else name,
+            max_prompt_chars=self.max_prompt_chars or _CHARS_PER_TOKEN * context,
+            timeout_seconds=self.timeout_seconds,
+        )

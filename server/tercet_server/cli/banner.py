@@ -42,8 +42,8 @@ class Banner:
     def _lines(self) -> Iterator[str]:
         served = ", ".join(model.name for model in self.models)
         yield f"{version_line()} serves {served} at {self.url}/v1"
-        yield ""
         for choice, model in zip(choices_of(self.settings), self.models, strict=True):
+            yield ""
             yield from self._about(choice, model)
         if not self.settings.api_key and not _is_loopback(self.settings.host):
             yield "  open          to all who reach this address; --api-key asks for a key"
@@ -54,7 +54,7 @@ class Banner:
 
     def _about(self, choice: Choice, model: ServedModel) -> Iterator[str]:
         info = model.engine.info
-        if is_one_of_several := len(self.models.models) > 1:
+        if len(self.models.models) > 1:
             yield f"  {', '.join(model.names.listed)}"
         if architecture := _architecture(choice.model):
             yield f"  architecture  {architecture}"
@@ -65,8 +65,6 @@ class Banner:
             f"  memory        {size(info.weight_bytes + info.kv_cache_bytes)}: weights "
             f"{size(info.weight_bytes)}, keys and values up to {size(info.kv_cache_bytes)}"
         )
-        if is_one_of_several:
-            yield ""
 
     def _curl(self) -> str:
         """A command for a shell. A key is named, never shown."""

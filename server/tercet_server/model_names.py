@@ -5,28 +5,11 @@ name on the Hub. That name and further aliases are listed. A model that was give
 its own id too, though that is not listed, unless it would be unclear who is meant.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
+from tercet_server.model_choice import Choice
 from tercet_server.settings import InvalidSettings, Settings
-
-_NAMED: Final = re.compile(r"(?P<name>\w[^=]*)=(?P<model>.+)", re.DOTALL)
-"""A path that holds "=" is no such pair where it begins with "/", "./", "../" or "~"."""
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One model that is to be served.
-
-    Attributes:
-        model: a folder or a name on the Hub; None: the model in the package.
-        name: what it is to go by; None: its own id.
-    """
-
-    model: str | None = None
-    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +31,7 @@ class Names:
 
 def choices_of(settings: Settings) -> list[Choice]:
     """What the settings ask for; the first is the one that requests without a model get."""
-    return list(map(_choice, settings.model)) or [Choice()]
-
-
-def _choice(word: str) -> Choice:
-    pair = _NAMED.fullmatch(word)
-    return Choice(pair["model"], pair["name"]) if pair else Choice(word)
+    return list(map(Choice.of, settings.model)) or [Choice()]
 
 
 def names_of(settings: Settings, model_ids: Sequence[str]) -> list[Names]:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tercet_server.model_names import Choice, Names, choices_of, names_of
+from tercet_server.model_choice import Choice
+from tercet_server.model_names import Names, choices_of, names_of
 from tercet_server.settings import InvalidSettings, load_settings
 
 

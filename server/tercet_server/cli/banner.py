@@ -16,7 +16,8 @@ from tercet_engine import EngineError
 from tercet_engine.hub import find_model
 from tercet_server.cli.units import size
 from tercet_server.cli.version import version_line
-from tercet_server.model_names import Choice, choices_of
+from tercet_server.model_choice import Choice
+from tercet_server.model_names import choices_of
 from tercet_server.served_models import ServedModel, ServedModels
 from tercet_server.settings import Settings
 

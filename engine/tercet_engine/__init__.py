@@ -46,8 +46,10 @@ from tercet_engine.errors import (
     TemplateError,
     TooManyChoices,
     UnsupportedModel,
+    WaitedTooLong,
 )
 from tercet_engine.grammar import Grammar, GrammarKind, GrammarSpec
+from tercet_engine.histogram import HistogramCounts
 from tercet_engine.hub import EMBEDDED_MODEL
 from tercet_engine.loading import (
     load_engine,
@@ -104,6 +106,7 @@ __all__ = [
     "GrammarKind",
     "GrammarSpec",
     "Head",
+    "HistogramCounts",
     "InvalidConfig",
     "InvalidGrammar",
     "InvalidSamplingParams",
@@ -127,6 +130,7 @@ __all__ = [
     "Tokenizer",
     "TooManyChoices",
     "UnsupportedModel",
+    "WaitedTooLong",
     "json_rule",
     "load_engine",
     "load_synthetic_engine",

@@ -1,6 +1,7 @@
 """Puts the server together. Everything is passed in, so a test's server is the real one."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Final
 
 from fastapi import Depends, FastAPI
@@ -65,7 +66,7 @@ def create_app(
     """
     logger = logger or make_logger(settings)
     lifecycle = Lifecycle(engine)
-    metrics = Metrics(lifecycle)
+    metrics = Metrics(lambda: _engines(lifecycle, settings), for_gateways=settings.gateway_metrics)
     app = FastAPI(
         title="Tercet",
         openapi_url=None,  # bodies are read by the protocol's models, and so is the document made
@@ -74,7 +75,7 @@ def create_app(
             (ServerError, EngineError, HTTPException, RequestValidationError), answer_error
         ),
         middleware=[
-            Middleware(RequestLog, logger=logger, requests=metrics.requests),
+            Middleware(RequestLog, logger=logger, metrics=metrics),
             Middleware(Head),
             *_cross_origin_rules(settings),
             Middleware(ConcurrencyLimit, max_requests=settings.max_concurrent_requests),
@@ -112,6 +113,14 @@ async def close_responses(app: FastAPI) -> None:
     await app.state.response_runs.end()
     if app.state.response_store is not None:
         await asyncio.to_thread(app.state.response_store.close)
+
+
+def _engines(lifecycle: Lifecycle, settings: Settings) -> Mapping[str, AsyncEngine]:
+    """The engines there are, by the names under which they are asked for."""
+    if lifecycle.is_loading:
+        return {}
+    engine = lifecycle.engine
+    return {next(iter(settings.served_model_name), engine.info.model_id): engine}
 
 
 def _cross_origin_rules(settings: Settings) -> list[Middleware]:

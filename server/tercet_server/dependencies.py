@@ -73,6 +73,8 @@ async def _admission(settings: SettingsDep, engine: EngineDep, names: ModelNames
         model_names=names,
         max_prompt_chars=settings.max_prompt_chars or _CHARS_PER_TOKEN * context,
         timeout_seconds=settings.request_timeout_seconds,
+        max_output_tokens=settings.max_output_tokens,
+        has_queue_limit=settings.queue_timeout is not None,
     )
 
 

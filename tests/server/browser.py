@@ -45,7 +45,7 @@ def num_running(url: str) -> int:
     """Completions that the server computes or holds waiting."""
     with urlopen(f"{url}/metrics") as response:
         lines = response.read().decode().splitlines()
-    names = ("tercet_completions_running ", "tercet_completions_waiting ")
+    names = ("tercet_completions_running{", "tercet_completions_waiting{")
     return sum(int(float(line.split()[1])) for line in lines if line.startswith(names))
 
 

@@ -29,6 +29,7 @@ EPILOG: Final = examples(
     ("tercet serve org/name@revision", "a given revision"),
     ("tercet serve ./model --host 0.0.0.0 --api-key SECRET", "for others on the network"),
     ("tercet serve ./model --context 2048 --threads 4", "less memory, fewer cores"),
+    ("tercet serve --config tercet.toml", "any flag by its name: port = 9000"),
     ("TERCET_PORT=9000 tercet serve", "every flag is a variable too; flags win"),
 )
 _ADDRESS_ERRORS: Final = frozenset(
@@ -65,7 +66,7 @@ def _showing_progress(settings: Settings) -> Iterator[ProgressListener]:
     say = make_logger(settings).info
     if _is_on_the_hub(settings.model):
         say("looking for the model on the Hugging Face Hub", model=settings.model)
-    if sys.stderr.isatty() and settings.log_format == "console":
+    if sys.stderr.isatty() and settings.log_format == "text":
         from rich.console import Console  # noqa: PLC0415 -- not needed in a container
 
         bar = LoadingBar(Console(stderr=True))
@@ -83,5 +84,5 @@ def _is_on_the_hub(model: str | None) -> bool:
 
 
 def _greet(settings: Settings, url: str, engine: AsyncEngine) -> None:
-    if settings.log_format == "console":
+    if settings.log_format == "text":
         print(Banner(settings, url, engine).text(), file=sys.stderr, flush=True)

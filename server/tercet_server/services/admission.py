@@ -18,7 +18,7 @@ from tercet_engine import (
     InvalidGrammar,
     SamplingParams,
 )
-from tercet_server.errors import PromptTooLarge, UnknownModel
+from tercet_server.errors import InvalidRequest, PromptTooLarge, UnknownModel
 from tercet_server.protocol.common import GenerationRequest
 from tercet_server.record import RequestRecord
 from tercet_server.services.generation import Generation
@@ -41,12 +41,16 @@ class Admission:
         model_names: under which the model is asked for; the first is its own.
         max_prompt_chars: in one prompt.
         timeout_seconds: for a whole request.
+        max_output_tokens: of one answer; None: as many as the context has room for.
+        has_queue_limit: whether a request may be sent away while it waits for its turn.
     """
 
     engine: AsyncEngine
     model_names: tuple[str, ...]
     max_prompt_chars: int
     timeout_seconds: float
+    max_output_tokens: int | None = None
+    has_queue_limit: bool = False
 
     def check_model(self, name: str | None) -> str:
         """The name to answer under. A client that names no model gets the one there is.
@@ -132,7 +136,7 @@ class Admission:
         """
         params = sampling_params(
             request,
-            default_max_tokens if max_tokens is None else max_tokens,
+            self._bounded(max_tokens, default_max_tokens),
             self.engine.info.generation_defaults,
             logprobs=logprobs,
             prompt_logprobs=prompt_logprobs,
@@ -148,7 +152,7 @@ class Admission:
                     choice,
                     prompt.strip_leading_space and is_free,
                     grammar=grammar,
-                    priority=request.priority or 0,
+                    priority=_priority(request.priority or 0, record.min_priority),
                     cache_salt=request.cache_salt or "",
                     shown_tokens=shown_tokens,
                 )
@@ -158,7 +162,26 @@ class Admission:
             ]
         )
         record.num_choices = len(streams)
-        return Generation(streams, num_choices, self.timeout_seconds, record)
+        generation = Generation(streams, num_choices, self.timeout_seconds, record)
+        if self.has_queue_limit:
+            record.until_started = generation.until_started
+        return generation
+
+    def _bounded(self, max_tokens: int | None, default: int | None) -> int | None:
+        """What was asked for, else the default, within what this server gives.
+
+        Raises:
+            InvalidRequest: it gives less.
+        """
+        limit = self.max_output_tokens
+        if limit is None:
+            return default if max_tokens is None else max_tokens
+        if max_tokens is None:
+            return limit if default is None else min(default, limit)
+        if max_tokens > limit:
+            message = f"max_tokens must be at most {limit} on this server; got {max_tokens}"
+            raise InvalidRequest(message, "max_tokens")
+        return max_tokens
 
     def _fitted(self, params: SamplingParams, prompt: ChatPrompt) -> SamplingParams:
         """The parameters with no more tokens than the context has room for behind the prompt."""
@@ -166,3 +189,8 @@ class Admission:
         if params.max_tokens is None or params.max_tokens <= room:
             return params
         return replace(params, max_tokens=max(0, room) or None)  # None: the prompt is too long
+
+
+def _priority(asked: int, most_urgent: int | None) -> int:
+    """The priority that a request gets: what it asks for, as far as its key reaches."""
+    return asked if most_urgent is None else max(asked, most_urgent)

@@ -14,12 +14,14 @@ from tercet_engine import AsyncEngine, EngineError
 from tercet_server.body import IgnoredFields
 from tercet_server.dependencies import check_api_key
 from tercet_server.errors import ServerError
+from tercet_server.key_ring import KeyRing
 from tercet_server.lifecycle import Lifecycle
 from tercet_server.logs import Logger, make_logger
 from tercet_server.metrics import Metrics
 from tercet_server.middleware.body_limit import BodyLimit
 from tercet_server.middleware.concurrency_limit import ConcurrencyLimit
 from tercet_server.middleware.head import Head
+from tercet_server.middleware.key_limits import KeyLimits
 from tercet_server.middleware.request_log import RequestLog
 from tercet_server.responses import answer_error
 from tercet_server.routes import (
@@ -44,6 +46,11 @@ from tercet_server.store_file import open_store
 _EXPOSED_HEADERS: Final = [
     *("x-request-id", "request-id", "openai-processing-ms"),
     *("retry-after", "retry-after-ms", "x-should-retry"),
+    *(
+        f"x-ratelimit-{what}-{kind}"
+        for what in ("limit", "remaining", "reset")
+        for kind in ("requests", "tokens")
+    ),
 ]
 
 
@@ -62,10 +69,11 @@ def create_app(
         The application. Whoever made it must wait for `close_responses` in the end.
 
     Raises:
-        InvalidSettings: the file for responses cannot be opened.
+        InvalidSettings: the file for responses, or of keys, cannot be opened or is wrong.
     """
     logger = logger or make_logger(settings)
     lifecycle = Lifecycle(engine)
+    keys = KeyRing.of(settings)
     metrics = Metrics(lambda: _engines(lifecycle, settings), for_gateways=settings.gateway_metrics)
     app = FastAPI(
         title="Tercet",
@@ -78,6 +86,7 @@ def create_app(
             Middleware(RequestLog, logger=logger, metrics=metrics),
             Middleware(Head),
             *_cross_origin_rules(settings),
+            *([Middleware(KeyLimits, ring=keys)] if settings.api_keys_file else []),
             Middleware(ConcurrencyLimit, max_requests=settings.max_concurrent_requests),
             Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
         ],
@@ -85,6 +94,7 @@ def create_app(
     app.state.settings = settings
     app.state.lifecycle = lifecycle
     app.state.logger = logger
+    app.state.keys = keys
     app.state.metrics = metrics
     app.state.ignored_fields = IgnoredFields(logger)
     app.state.response_store = open_store(settings)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
-_NOT_LOGGED: Final = frozenset({"started_seconds", "min_priority", "until_started"})
+_NOT_LOGGED: Final = frozenset({"started_seconds", "min_priority", "charge", "until_started"})
 
 
 @dataclass(slots=True)
@@ -22,6 +22,7 @@ class RequestRecord:
         key: the name of the client's key, where keys have names.
         client_left: whether the client hung up before the end.
         min_priority: the most urgent priority that the client may ask for; None: any.
+        charge: is told how many tokens there were, when it is over; None: nobody counts them.
         until_started: waits until the request's turn has come; None: nobody need wait for that.
     """
 
@@ -42,7 +43,23 @@ class RequestRecord:
     seed: int | None = None
     client_left: bool | None = None
     min_priority: int | None = None
+    charge: Callable[[int], None] | None = None
     until_started: Callable[[], Coroutine[Any, Any, None]] | None = None
+
+    def in_background(self) -> "RequestRecord":
+        """A record of what goes on when this request is answered."""
+        return RequestRecord(
+            self.request_id,
+            self.started_seconds,
+            key=self.key,
+            min_priority=self.min_priority,
+            charge=self.charge,
+        )
+
+    def settle(self) -> None:
+        """Tell who counts tokens how many there were."""
+        if self.charge:
+            self.charge((self.num_prompt_tokens or 0) + (self.num_generated_tokens or 0))
 
     def fields(self) -> dict[str, object]:
         """What the log line shows."""

@@ -66,7 +66,7 @@ class ResponseService:
         told = record
         if request.background:
             self._check_background()
-            record = RequestRecord(record.request_id, record.started_seconds)
+            record = record.in_background()
         earlier, items = await self._conversation(request)
         answers = await self._admit(request, [*earlier, *items], record)
         told.model, told.stream = answers.model, bool(request.stream)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -23,6 +23,7 @@ from tercet_server.middleware.concurrency_limit import ConcurrencyLimit
 from tercet_server.middleware.head import Head
 from tercet_server.middleware.key_limits import KeyLimits
 from tercet_server.middleware.request_log import RequestLog
+from tercet_server.middleware.tracing import Tracing
 from tercet_server.responses import answer_error
 from tercet_server.routes import (
     chat,
@@ -42,6 +43,11 @@ from tercet_server.services.responses.runs import Runs
 from tercet_server.settings import Settings
 from tercet_server.static_page import read_page
 from tercet_server.store_file import open_store
+from tercet_server.tracing import make_tracer_provider
+from tercet_server.version import package_version
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 _EXPOSED_HEADERS: Final = [
     *("x-request-id", "request-id", "openai-processing-ms"),
@@ -55,7 +61,11 @@ _EXPOSED_HEADERS: Final = [
 
 
 def create_app(
-    settings: Settings, engine: AsyncEngine | None, *, logger: Logger | None = None
+    settings: Settings,
+    engine: AsyncEngine | None,
+    *,
+    logger: Logger | None = None,
+    tracer_provider: "TracerProvider | None" = None,
 ) -> FastAPI:
     """The server as an ASGI application.
 
@@ -64,16 +74,19 @@ def create_app(
         engine: which whoever made it closes; None: still being loaded, to be announced to
             `app.state.lifecycle.loaded`.
         logger: where its lines go; None: as the settings say.
+        tracer_provider: makes spans; None: as the settings say.
 
     Returns:
         The application. Whoever made it must wait for `close_responses` in the end.
 
     Raises:
-        InvalidSettings: the file for responses, or of keys, cannot be opened or is wrong.
+        InvalidSettings: the file for responses, or of keys, cannot be opened or is wrong; spans
+            cannot be sent.
     """
     logger = logger or make_logger(settings)
     lifecycle = Lifecycle(engine)
     keys = KeyRing.of(settings)
+    traces = tracer_provider or make_tracer_provider(settings, package_version())
     metrics = Metrics(lambda: _engines(lifecycle, settings), for_gateways=settings.gateway_metrics)
     app = FastAPI(
         title="Tercet",
@@ -84,6 +97,7 @@ def create_app(
         ),
         middleware=[
             Middleware(RequestLog, logger=logger, metrics=metrics),
+            *([Middleware(Tracing, tracer=traces.get_tracer("tercet"))] if traces else []),
             Middleware(Head),
             *_cross_origin_rules(settings),
             *([Middleware(KeyLimits, ring=keys)] if settings.api_keys_file else []),
@@ -95,6 +109,7 @@ def create_app(
     app.state.lifecycle = lifecycle
     app.state.logger = logger
     app.state.keys = keys
+    app.state.traces = traces
     app.state.metrics = metrics
     app.state.ignored_fields = IgnoredFields(logger)
     app.state.response_store = open_store(settings)
@@ -119,10 +134,15 @@ def create_app(
 
 
 async def close_responses(app: FastAPI) -> None:
-    """Give up the responses that nobody waits for, and close the file of those that are kept."""
+    """Give up the responses that nobody waits for, and close the file of those that are kept.
+
+    The last spans are sent.
+    """
     await app.state.response_runs.end()
     if app.state.response_store is not None:
         await asyncio.to_thread(app.state.response_store.close)
+    if app.state.traces is not None:
+        await asyncio.to_thread(app.state.traces.shutdown)
 
 
 def _engines(lifecycle: Lifecycle, settings: Settings) -> Mapping[str, AsyncEngine]:

@@ -42,6 +42,7 @@ class RequestRecord:
     finish_reasons: list[str] = field(default_factory=list)
     seed: int | None = None
     client_left: bool | None = None
+    trace_id: str | None = None
     min_priority: int | None = None
     charge: Callable[[int], None] | None = None
     until_started: Callable[[], Coroutine[Any, Any, None]] | None = None

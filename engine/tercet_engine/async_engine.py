@@ -137,6 +137,10 @@ class AsyncEngine:
         if self._refusal:
             raise self._refusal
 
+    def check_line(self) -> None:
+        """Raise `EngineOverloaded` if not even the smallest request would be taken just now."""
+        self._line.check_smallest()
+
     def stats(self) -> EngineStats:
         """Look at the engine's counters."""
         stats = self._core.stats()

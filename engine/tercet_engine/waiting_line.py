@@ -14,7 +14,7 @@ from tercet_engine.errors import EngineOverloaded, TooManyChoices, WaitedTooLong
 from tercet_engine.sequence import Sequence as TokenSequence
 from tercet_engine.stats import DrainRate
 
-_SHARE_OF_WAIT: Final = 0.7
+_SHARE_OF_WAIT: Final = 0.5
 """Of the longest wait allowed, how much may be expected when somebody is let in."""
 
 
@@ -49,18 +49,14 @@ class WaitingLine:
         max_places = config.max_sequences + config.max_waiting_requests
         if len(sequences) > max_places:
             raise TooManyChoices(len(sequences), max_places)
-        if (excess := self._num_open + len(sequences) - max_places) > 0:
-            self.refusals["requests"] += 1
-            limit = config.max_waiting_requests
-            raise EngineOverloaded("requests", limit, self._ends.seconds_until(excess))
-        num_tokens = sum(seq.num_prompt_tokens for seq in sequences)
-        excess = self.num_tokens + num_tokens - config.max_waiting_tokens
-        if self.num_tokens and excess > 0:
-            self.refusals["tokens"] += 1
-            limit = config.max_waiting_tokens
-            raise EngineOverloaded("prompt tokens", limit, self._starts.seconds_until(excess))
+        self._check_room(len(sequences), sum(seq.num_prompt_tokens for seq in sequences))
         if not is_patient:
             self._check_wait()
+
+    def check_smallest(self) -> None:
+        """Return if there is room for one sequence of one token. Raises what `check` raises."""
+        self._check_room(1, 1)
+        self._check_wait()
 
     def enter(self, seq: TokenSequence) -> None:
         """A sequence waits for its first token."""
@@ -86,6 +82,19 @@ class WaitingLine:
     def timed_out(self) -> WaitedTooLong:
         """Send a request away that has waited as long as it may."""
         return self._too_slow()
+
+    def _check_room(self, num_sequences: int, num_tokens: int) -> None:
+        config = self._config
+        max_places = config.max_sequences + config.max_waiting_requests
+        if (excess := self._num_open + num_sequences - max_places) > 0:
+            self.refusals["requests"] += 1
+            limit = config.max_waiting_requests
+            raise EngineOverloaded("requests", limit, self._ends.seconds_until(excess))
+        excess = self.num_tokens + num_tokens - config.max_waiting_tokens
+        if self.num_tokens and excess > 0:
+            self.refusals["tokens"] += 1
+            limit = config.max_waiting_tokens
+            raise EngineOverloaded("prompt tokens", limit, self._starts.seconds_until(excess))
 
     def _check_wait(self) -> None:
         limit = self._config.max_queue_seconds

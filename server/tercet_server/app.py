@@ -22,6 +22,7 @@ from tercet_server.middleware.body_limit import BodyLimit
 from tercet_server.middleware.concurrency_limit import ConcurrencyLimit
 from tercet_server.middleware.head import Head
 from tercet_server.middleware.key_limits import KeyLimits
+from tercet_server.middleware.line_limit import LineLimit
 from tercet_server.middleware.request_log import RequestLog
 from tercet_server.middleware.tracing import Tracing
 from tercet_server.responses import answer_error
@@ -87,7 +88,11 @@ def create_app(
     lifecycle = Lifecycle(engine)
     keys = KeyRing.of(settings)
     traces = tracer_provider or make_tracer_provider(settings, package_version())
-    metrics = Metrics(lambda: _engines(lifecycle, settings), for_gateways=settings.gateway_metrics)
+
+    def engines() -> Mapping[str, AsyncEngine]:
+        return _engines(lifecycle, settings)
+
+    metrics = Metrics(engines, for_gateways=settings.gateway_metrics)
     app = FastAPI(
         title="Tercet",
         openapi_url=None,  # bodies are read by the protocol's models, and so is the document made
@@ -101,6 +106,7 @@ def create_app(
             Middleware(Head),
             *_cross_origin_rules(settings),
             *([Middleware(KeyLimits, ring=keys)] if settings.api_keys_file else []),
+            Middleware(LineLimit, engines=engines, ring=keys),
             Middleware(ConcurrencyLimit, max_requests=settings.max_concurrent_requests),
             Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
         ],

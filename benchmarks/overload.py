@@ -97,7 +97,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--places", type=int, default=16, help="sequences computed together")
     parser.add_argument("--threads", type=int, default=1, help="of the server; clients need some")
     parser.add_argument("--prompt-tokens", type=int, default=64)
-    parser.add_argument("--answer-tokens", type=int, default=128)
+    parser.add_argument("--answer-tokens", type=int, default=128, help="on average")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
 
@@ -142,7 +142,7 @@ async def overloaded(
 ) -> Load:
     begun = time.perf_counter()
     load = Load(begun, begun + options.seconds)
-    watch = asyncio.create_task(look_on(url, load))
+    watch = asyncio.create_task(look_on(url, load, options.prompt_tokens))
     tasks = []
     for due in poisson_arrivals(rate, options.seconds, options.seed):
         await asyncio.sleep(max(0.0, begun + due - time.perf_counter()))
@@ -158,7 +158,8 @@ async def overloaded(
 def body_of(options: argparse.Namespace, draw: random.Random) -> dict[str, object]:
     return {
         "prompt": draw.choices(range(4000), k=options.prompt_tokens),
-        "max_tokens": options.answer_tokens,
+        # Of one length they would all end at once, and places would come free in waves.
+        "max_tokens": draw.randint(options.answer_tokens // 2, options.answer_tokens * 3 // 2),
         "temperature": 0,
         "ignore_eos": True,
         "stream": True,
@@ -169,7 +170,7 @@ async def ask(http: LeanClient, body: dict[str, object], one: Asked) -> None:
     reply = await http.post("/v1/completions", body)
     one.answered = time.perf_counter()
     if reply.status == 429:
-        one.retry_after = float(reply.headers["retry-after"])
+        one.retry_after = float(reply.headers["retry-after-ms"]) / 1000
     last = b""
     async for piece in reply.pieces:
         if reply.status == 200 and not one.first_token and b'"text"' in piece:
@@ -180,15 +181,15 @@ async def ask(http: LeanClient, body: dict[str, object], one: Asked) -> None:
         one.done = time.perf_counter()
 
 
-async def look_on(url: str, load: Load) -> None:
+async def look_on(url: str, load: Load, num_prompt_tokens: int) -> None:
     """Look at the line again and again."""
-    names = ("tercet_completions_waiting", "tercet_time_to_first_token_seconds_count")
+    names = ("tercet_waiting_tokens", "tercet_time_to_first_token_seconds_count")
     async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as http:
         while True:
             text = (await http.get("/metrics")).text
             found = [re.search(rf"^{name}{{.*}} (\S+)$", text, re.MULTILINE) for name in names]
             waiting, started = (float(match[1]) if match else math.nan for match in found)
-            load.samples.append(Sample(time.perf_counter(), waiting, started))
+            load.samples.append(Sample(time.perf_counter(), waiting / num_prompt_tokens, started))
             await asyncio.sleep(_SAMPLE_SECONDS)
 
 

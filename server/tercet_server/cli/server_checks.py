@@ -22,6 +22,8 @@ from tercet_server.version import package_version
 _KERNELS: Final = "Kernels"
 _SERVER: Final = "Server"
 _BYTES_OF_A_MODEL: Final = 3e9
+_BYTES_OF_A_TOKEN: Final = 0.58e9
+"""That BitNet 2B4T reads to compute one: weights of 1.6 bits, and half of the head."""
 _WANTED_FILES: Final = 4 * 512 + 256
 
 
@@ -37,7 +39,7 @@ def examine_versions() -> Iterator[Finding]:
 def examine_kernels(
     verdicts: Callable[[], Mapping[str, str | None]] = kernel_verdicts,
 ) -> Iterator[Finding]:
-    """The CPU's instructions, and each kernel set that could use them, compared with the reference."""
+    """The CPU's instructions, and each kernel set that uses them, beside the reference."""
     yield Finding(_KERNELS, "CPU", cpu_name(), cpu_name())
     features = cpu_features()
     yield Finding(_KERNELS, "instructions", ", ".join(features) or "none known", features)
@@ -62,7 +64,7 @@ def examine_kernels(
             "speed",
             "scalar code",
             None,
-            "no kernel set knows this CPU's instructions, so it computes slowly: an x86-64 CPU with "
+            "no kernel set knows this CPU's instructions, so it computes slowly: an x86-64 one with "
             "AVX2 or AVX-512 VNNI is 10 and more times as fast",
         )
 
@@ -70,10 +72,8 @@ def examine_kernels(
 def examine_bandwidth(num_threads: int) -> Iterator[Finding]:
     """How fast memory is read, which bounds how fast tokens come."""
     rate = measure_bandwidth(num_threads)
-    per_token = 0.58e9  # what 2B4T reads for one
-    text = (
-        f"{speed(rate)} read by {num_threads} threads: 2B4T at most {rate / per_token:.0f} tokens/s"
-    )
+    most = rate / _BYTES_OF_A_TOKEN
+    text = f"{speed(rate)} read by {num_threads} threads: 2B4T at most {most:.0f} tokens/s"
     yield Finding("Memory", "bandwidth", text, rate)
 
 

@@ -35,3 +35,21 @@ def toy_engine(toy_engines: Callable[..., AsyncEngine]) -> AsyncEngine:
 def tiny_checkpoint(request: pytest.FixtureRequest) -> Path:
     """Each small checkpoint in the layout of bitnet-b1.58-2B-4T; it has no tokenizer."""
     return DATA / request.param
+
+
+class FakeClock:
+    """Seconds that pass only when somebody says so."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def pass_by(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()

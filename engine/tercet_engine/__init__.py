@@ -46,8 +46,10 @@ from tercet_engine.errors import (
     TemplateError,
     TooManyChoices,
     UnsupportedModel,
+    WaitedTooLong,
 )
 from tercet_engine.grammar import Grammar, GrammarKind, GrammarSpec
+from tercet_engine.histogram import HistogramCounts
 from tercet_engine.hub import EMBEDDED_MODEL, ModelFolder, find_model
 from tercet_engine.loading import (
     load_engine,
@@ -105,6 +107,7 @@ __all__ = [
     "GrammarKind",
     "GrammarSpec",
     "Head",
+    "HistogramCounts",
     "InvalidConfig",
     "InvalidGrammar",
     "InvalidSamplingParams",
@@ -130,6 +133,7 @@ __all__ = [
     "Tokenizer",
     "TooManyChoices",
     "UnsupportedModel",
+    "WaitedTooLong",
     "find_model",
     "json_rule",
     "load_engine",

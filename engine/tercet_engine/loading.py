@@ -143,4 +143,5 @@ def _info(
         weight_bytes=model.weight_bytes,
         decode_bytes=model.decode_bytes,
         kv_cache_bytes=loaded.plan.kv_cache_bytes,
+        workspace_bytes=loaded.plan.workspace_bytes,
     )

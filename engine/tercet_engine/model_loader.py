@@ -193,6 +193,24 @@ def choose_kernels(name: str) -> str:
     return chosen
 
 
+def kernel_verdicts() -> dict[str, str | None]:
+    """Each kernel set that this CPU can run, best first, and how it differs from the reference.
+
+    None: it does not. Those that may not run at all are tried in a process of their own.
+    """
+    verdicts: dict[str, str | None] = {}
+    for name in _core.supported_kernels():
+        is_rare = name in _REPLACEABLE
+        problem = try_kernels(name, Path(_core.__file__)) if is_rare else None
+        verdicts[name] = problem or _core.self_test(name)
+    return verdicts
+
+
+def cpu_features() -> list[str]:
+    """The instruction sets found that some kernel set asks for."""
+    return _core.cpu_features()
+
+
 def check_packing(name: str, kernels: str) -> None:
     """Check that a kernel set can keep weights so.
 

@@ -3,13 +3,13 @@
 All are coroutines, though none waits: FastAPI would send plain functions to another thread.
 """
 
-import hashlib
-import hmac
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from tercet_server.errors import InvalidApiKey
+from tercet_server.key_file import digest_of
+from tercet_server.key_ring import KeyRing, given_key
 from tercet_server.lifecycle import Lifecycle
 from tercet_server.logs import Logger
 from tercet_server.record import RequestRecord
@@ -53,44 +53,48 @@ ModelsDep = Annotated[ServedModels, Depends(_models)]
 
 
 async def _admissions(settings: SettingsDep, models: ModelsDep) -> Admissions:
-    return Admissions(models, settings.max_prompt_chars, settings.request_timeout_seconds)
+    return Admissions(
+        models,
+        max_prompt_chars=settings.max_prompt_chars,
+        timeout_seconds=settings.request_timeout_seconds,
+        max_output_tokens=settings.max_output_tokens,
+        has_queue_limit=settings.queue_timeout is not None,
+    )
 
 
 AdmissionsDep = Annotated[Admissions, Depends(_admissions)]
 
 
-async def check_api_key(request: Request, settings: SettingsDep) -> None:
+async def check_api_key(request: Request) -> None:
     """Let pass who sends one of the keys, or everybody where there are none.
-
-    Every key is compared, each in constant time, so that the time taken tells nothing of them.
 
     Raises:
         InvalidApiKey: the key is missing or wrong.
     """
-    if not settings.api_key:
+    ring: KeyRing = request.app.state.keys
+    if ring.is_open:
         return
-    given = _given_key(request)
+    given = given_key(request.headers)
     if not given:
         message = "no API key was given; send the header 'Authorization: Bearer YOUR_KEY'"
         raise InvalidApiKey(message)
-    given_digest = hashlib.sha256(given).digest()
-    keys = [key.get_secret_value().encode() for key in settings.api_key]
-    matches = [hmac.compare_digest(given_digest, hashlib.sha256(k).digest()) for k in keys]
-    if not any(matches):
+    if ring.find(given) is None:
         message = "the API key is not one of this server's"
         raise InvalidApiKey(message)
 
 
-def _given_key(request: Request) -> bytes:
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer":
-        given = request.headers.get("x-api-key", "")  # Anthropic's clients send it so
-    return given.strip().encode("latin-1")
+async def _owner(request: Request) -> str:
+    """Who asks, as far as keys tell: a digest; "" where none are needed.
 
-
-async def _owner(request: Request, settings: SettingsDep) -> str:
-    """Who asks, as far as keys tell: a digest of theirs; "" where none are needed."""
-    return hashlib.sha256(_given_key(request)).hexdigest() if settings.api_key else ""
+    Of a key that has a name, the digest is the name's, so that a new key finds what the old stored.
+    """
+    ring: KeyRing = request.app.state.keys
+    if ring.is_open:
+        return ""
+    given = given_key(request.headers)
+    key = ring.find(given)
+    known_by = f"name:{key.name}".encode() if key and key.name else given
+    return digest_of(known_by).hex()
 
 
 OwnerDep = Annotated[str, Depends(_owner)]

@@ -3,7 +3,7 @@
 The address is taken first, so that a port in use is noticed before a model is loaded, and requests
 are answered (503) while it is. The first SIGTERM or SIGINT stops the taking of work: /ready fails,
 new requests are refused, streams may go on until the deadline and are then ended by an error event.
-The second ends the process at once.
+The second ends the process at once. SIGHUP reads the file of keys again, where there is one.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from typing_extensions import override
 
 from tercet_engine import AsyncEngine, ProgressOf, find_model, load_engines
 from tercet_server.app import close_responses, create_app
+from tercet_server.config_file import InvalidConfigFile
 from tercet_server.daemon_thread import run_in_daemon_thread
 from tercet_server.http_protocol import BoundedHttpProtocol
 from tercet_server.logs import make_logger, route_logging
@@ -30,8 +31,10 @@ from tercet_server.model_names import choices_of, names_of
 from tercet_server.open_files import room_for_connections
 from tercet_server.served_models import ServedModels
 from tercet_server.settings import Settings
+from tercet_server.tls import check_tls
 
 if TYPE_CHECKING:
+    from tercet_server.key_ring import KeyRing
     from tercet_server.lifecycle import Lifecycle
 
 _FLUSH_SECONDS: Final = 5
@@ -76,10 +79,12 @@ def serve(
         The process's exit code, 0: it was told to stop, and has.
 
     Raises:
+        InvalidSettings: a file that they name is wrong.
         OSError: the address cannot be listened on.
         LoadError: an engine cannot be started.
         InvalidSettings: the names of the models contradict each other.
     """
+    check_tls(settings)
     route_logging(settings)
     with contextlib.closing(listen(settings.host, settings.port)) as listener:
         server = Server(settings)
@@ -111,12 +116,13 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, *, is_tls: bool = False) -> str:
     """How a client on this host calls the server."""
+    scheme = "https" if is_tls else "http"
     host, port = listener.getsockname()[:2]
     if host in {"0.0.0.0", "::"}:  # noqa: S104 -- compared, not bound
         host = "localhost"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _end_process() -> None:
@@ -147,6 +153,8 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
+                ssl_certfile=settings.tls_cert,
+                ssl_keyfile=settings.tls_key,
                 timeout_keep_alive=settings.keep_alive_seconds,
                 timeout_graceful_shutdown=_FLUSH_SECONDS,
             )
@@ -219,9 +227,10 @@ class Server(uvicorn.Server):
         on_ready: OnReady | None,
     ) -> None:
         self._lifecycle.loaded(models)
-        self._logger.info("serving", url=url_of(listener), model=",".join(models.listed))
+        url = url_of(listener, is_tls=self._settings.tls_cert is not None)
+        self._logger.info("serving", url=url, model=",".join(models.listed))
         if on_ready:
-            on_ready(url_of(listener), models)
+            on_ready(url, models)
         await self._first_of(serving)
         self._logger.info("draining", seconds=self._settings.drain_seconds)
         await models.drain(self._settings.drain_seconds)
@@ -242,11 +251,24 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         for number in _STOP_SIGNALS:
             loop.add_signal_handler(number, self._on_signal, number)
+        if self._settings.api_keys_file:
+            loop.add_signal_handler(signal.SIGHUP, self._reload_keys)
         try:
             yield
         finally:
+            if self._settings.api_keys_file:
+                loop.remove_signal_handler(signal.SIGHUP)
             for number in _STOP_SIGNALS:
                 loop.remove_signal_handler(number)
+
+    def _reload_keys(self) -> None:
+        keys: KeyRing = self._app.state.keys
+        try:
+            keys.reload()
+        except InvalidConfigFile as error:
+            self._logger.error("keys_not_reloaded", reason=str(error))  # noqa: TRY400 -- foreseen
+        else:
+            self._logger.info("keys_reloaded", num_keys=keys.num_keys)
 
     def _on_signal(self, number: signal.Signals) -> None:
         if self._stop.is_set():

@@ -49,7 +49,7 @@ def assert_is_one_sentence(outcome: Outcome, *words: str) -> None:
         (["serve", "--head", "int4"], ["--head", "int8", "bf16", "int4"]),
         (["serve", "--max-sequences", "600"], ["--max-sequences", "--batch-tokens", "512", "600"]),
         (["serve", "--max-body-bytes", "1"], ["--max-body-bytes", "1024"]),
-        (["serve", "--log-format", "xml"], ["--log-format", "console", "json", "xml"]),
+        (["serve", "--log-format", "xml"], ["--log-format", "text", "json", "xml"]),
         (["bench", "--threads", "0"], ["--threads", "1 to 1024", "'0'", "TERCET_THREADS"]),
         (["bench", "--repeat", "x"], ["--repeat", "whole number", "'x'"]),
         (["bench", "--head", "int4"], ["--head", "int8 or bf16", "'int4'"]),

@@ -14,7 +14,7 @@ import pytest
 from tercet_engine import AsyncEngine, EngineConfig, load_engine
 from tercet_server.app import close_responses, create_app
 from tercet_server.logs import make_logger
-from tercet_server.runner import Server, listen, url_of
+from tercet_server.runner import Server, listen
 from tercet_server.served_models import ServedModels
 from tercet_server.settings import Settings, load_settings
 from tests.server.browser import CHROMIUM, Visit, Visitor
@@ -104,13 +104,13 @@ async def listening(*engines: AsyncEngine, **fields: Any) -> AsyncIterator[Live]
     """The whole server on a free port of the loopback; drained at the end."""
     listener = listen("127.0.0.1", 0)
     server = Server(settings_of(log_level="error", **fields))
-    ready = asyncio.Event()
+    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(
-        server.run_to_end(listener, lambda: engines, lambda _url, _models: ready.set())
+        server.run_to_end(listener, lambda: engines, lambda url, _models: ready.set_result(url))
     )
-    await ready.wait()
+    url = await ready
     try:
-        yield Live(url_of(listener), server, task, engines)
+        yield Live(url, server, task, engines)
     finally:
         server.stop()
         await task

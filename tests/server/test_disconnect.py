@@ -180,6 +180,7 @@ async def test_leaving_is_logged_as_that_and_not_as_a_failure(
         (line,) = service.log_lines()
     assert (line["event"], line["status"]) == ("request", status)
     assert line["error_code"] == "client_left"
+    assert line["client_left"] is True
 
 
 async def test_one_that_leaves_in_the_midst_of_its_body_is_forgotten(

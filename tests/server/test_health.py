@@ -78,7 +78,7 @@ async def test_metrics_count_tokens_and_answers(service: Service) -> None:
     text = (await service.client.get("/metrics")).text
     assert 'tercet_generated_tokens_total{model="toy"} 3.0' in text
     assert 'tercet_completions_running{model="toy"} 0.0' in text
-    assert 'tercet_http_requests_total{status="200"} 1.0' in text
+    assert 'route="/v1/chat/completions",status="200"} 1.0' in text
     assert 'kernels="toy"' in text
 
 

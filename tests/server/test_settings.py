@@ -64,6 +64,15 @@ def test_a_mistake_is_named_with_its_rule_and_its_value(
     assert str(raised.value).startswith(words)
 
 
+def test_a_private_key_without_its_certificate_is_a_mistake() -> None:
+    with pytest.raises(InvalidSettings, match="tls_key is of no use without tls_cert"):
+        load_settings(tls_key="key.pem")
+
+
+def test_the_older_name_of_the_logs_form_is_understood() -> None:
+    assert load_settings(log_format="console").log_format == "text"
+
+
 def test_every_mistake_has_its_line() -> None:
     with pytest.raises(InvalidSettings) as raised:
         load_settings(port=-1, ping_seconds=0, log_level="loud")

@@ -46,7 +46,7 @@ class Banner:
         for choice, model in zip(choices_of(self.settings), self.models, strict=True):
             yield ""
             yield from self._about(choice, model)
-        if not self.settings.api_key and not _is_loopback(self.settings.host):
+        if not self.settings.needs_key and not _is_loopback(self.settings.host):
             yield "  open          to all who reach this address; --api-key asks for a key"
         yield ""
         yield "Try it:"
@@ -78,7 +78,7 @@ class Banner:
         else:
             path = "chat/completions"
             body |= {"messages": [{"role": "user", "content": question}]}
-        key = '-H "Authorization: Bearer $TERCET_API_KEY" ' if self.settings.api_key else ""
+        key = '-H "Authorization: Bearer $TERCET_API_KEY" ' if self.settings.needs_key else ""
         return (
             f"curl {self.url}/v1/{path} {key}-H 'Content-Type: application/json' "
             f"-d {shlex.quote(json.dumps(body))}"

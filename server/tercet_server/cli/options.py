@@ -43,6 +43,9 @@ class Wording:
 
 WORDINGS: Final[Mapping[str, Wording]] = {
     "alias": Wording("Model", "A further name of a model; may be repeated.", "NAME=MODEL"),
+    "config": Wording(
+        "Model", "TOML file of settings, by the names of these flags. Flags and env win.", "FILE"
+    ),
     "served_model_name": Wording(
         "Model", "Name under which clients ask for the one model; may be repeated.", "NAME"
     ),
@@ -80,6 +83,11 @@ WORDINGS: Final[Mapping[str, Wording]] = {
         "Network", "Key that clients must send; may be repeated; unset: open to all.", "KEY"
     ),
     "api_key_file": Wording("Network", "File of further keys, one a line.", "FILE"),
+    "api_keys_file": Wording(
+        "Network", "TOML file of keys with names and limits; read again at SIGHUP.", "FILE"
+    ),
+    "tls_cert": Wording("Network", "Certificate, as PEM: the server speaks HTTPS.", "FILE"),
+    "tls_key": Wording("Network", "Its private key; unset: in the certificate's file.", "FILE"),
     "cors_origin": Wording(
         "Network", 'Origin whose web pages may call; may be repeated; "*": all.', "ORIGIN"
     ),
@@ -99,6 +107,12 @@ WORDINGS: Final[Mapping[str, Wording]] = {
     "max_prompt_chars": Wording(
         "Limits", "Characters in one prompt. Unset: 32 for each token of the context.", "N"
     ),
+    "max_output_tokens": Wording(
+        "Limits", "Tokens of one answer; unset: as many as the context has room for.", "N"
+    ),
+    "queue_timeout": Wording(
+        "Limits", "Wait for a request's first step; longer: 429. Unset: no limit.", "SECONDS"
+    ),
     "request_timeout_seconds": Wording("Limits", "A request that takes longer is ended."),
     "store": Wording(
         "Responses", "Keep what /v1/responses answers, to be retrieved and continued."
@@ -112,6 +126,12 @@ WORDINGS: Final[Mapping[str, Wording]] = {
     ),
     "log_level": Wording("Log", "The least that is logged."),
     "log_format": Wording("Log", "Lines to read, or JSON for machines."),
+    "gateway_metrics": Wording(
+        "Log", "Show /metrics also by the names that Kubernetes' inference gateways look for."
+    ),
+    "otlp_endpoint": Wording(
+        "Log", "Send spans there, as OTLP over HTTP; needs the extra: tercet[otel].", "URL"
+    ),
 }
 
 

@@ -32,6 +32,7 @@ EPILOG: Final = examples(
     ("tercet serve ./model --host 0.0.0.0 --api-key SECRET", "for others on the network"),
     ("tercet serve ./model --context 2048 --threads 4", "less memory, fewer cores"),
     ("tercet serve chat=org/name small=./model", "two models, asked for as chat and small"),
+    ("tercet serve --config tercet.toml", "any flag by its name: port = 9000"),
     ("TERCET_PORT=9000 tercet serve", "every flag is a variable too; flags win"),
 )
 _ADDRESS_ERRORS: Final = frozenset(
@@ -74,7 +75,7 @@ def _showing_progress(settings: Settings) -> Iterator[ProgressOf]:
     def shown(name: str) -> str:
         return name if len(choices) > 1 else ""
 
-    if sys.stderr.isatty() and settings.log_format == "console":
+    if sys.stderr.isatty() and settings.log_format == "text":
         from rich.console import Console  # noqa: PLC0415 -- not needed in a container
 
         with contextlib.ExitStack() as bars:
@@ -95,5 +96,5 @@ def _is_on_the_hub(model: str | None) -> bool:
 
 
 def _greet(settings: Settings, url: str, models: ServedModels) -> None:
-    if settings.log_format == "console":
+    if settings.log_format == "text":
         print(Banner(settings, url, models).text(), file=sys.stderr, flush=True)

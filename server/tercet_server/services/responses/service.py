@@ -67,7 +67,7 @@ class ResponseService:
         told = record
         if request.background:
             self._check_background()
-            record = RequestRecord(record.request_id, record.started_seconds)
+            record = record.in_background()
         admission = self.admissions.to(request.model)
         earlier, items = await self._conversation(request)
         answers = await self._admit(admission, request, [*earlier, *items], record)

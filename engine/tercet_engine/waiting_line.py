@@ -3,6 +3,9 @@
 A line may be too long by what waits in it, and by how long it would take. The second is told by how
 fast prompts were computed of late; the estimate may be wrong by half before anybody who was let in
 waits longer than allowed, and whoever does is sent away by the clock.
+
+While places are free one waits for other prompts; where all are taken, for an answer to end, which
+takes much longer. So the pace is measured apart for the two.
 """
 
 import time
@@ -29,8 +32,9 @@ class WaitingLine:
     def __init__(self, config: EngineConfig, clock: Callable[[], float] = time.monotonic) -> None:
         self._config = config
         self._num_open = 0
-        self._ends = DrainRate(clock)
-        self._starts = DrainRate(clock)
+        self._ends = DrainRate(clock)  # while all places are taken
+        self._starts_when_free = DrainRate(clock)
+        self._starts_when_full = DrainRate(clock)
         self.num_tokens = 0
         self.refusals = {"requests": 0, "tokens": 0, "queue_time": 0}
 
@@ -62,22 +66,22 @@ class WaitingLine:
         """A sequence waits for its first token."""
         self._num_open += 1
         self.num_tokens += seq.num_prompt_tokens
-        self._ends.begin()
-        self._starts.begin()
+        self._let_time_pass()
 
     def start(self, seq: TokenSequence) -> None:
         """It has its first token."""
         self._starts.left(seq.num_prompt_tokens)
-        self._forget(seq)
+        self.num_tokens -= seq.num_prompt_tokens
+        self._let_time_pass()
 
     def leave(self, seq: TokenSequence, *, has_started: bool) -> None:
         """It is finished, or given up."""
+        if self._is_full:
+            self._ends.left(1)
         self._num_open -= 1
-        self._ends.left(1)
-        if not self._num_open:
-            self._ends.pause()
         if not has_started:
-            self._forget(seq)
+            self.num_tokens -= seq.num_prompt_tokens
+        self._let_time_pass()
 
     def timed_out(self) -> WaitedTooLong:
         """Send a request away that has waited as long as it may."""
@@ -111,7 +115,24 @@ class WaitingLine:
         assert limit is not None, "without a limit nobody waits too long"
         return WaitedTooLong(limit, self._starts.seconds_until(self.num_tokens))
 
-    def _forget(self, seq: TokenSequence) -> None:
-        self.num_tokens -= seq.num_prompt_tokens
-        if not self.num_tokens:
-            self._starts.pause()
+    @property
+    def _is_full(self) -> bool:
+        """Whether somebody waits for a place."""
+        return self._num_open > self._config.max_sequences
+
+    @property
+    def _starts(self) -> DrainRate:
+        return self._starts_when_full if self._is_full else self._starts_when_free
+
+    def _let_time_pass(self) -> None:
+        """Each clock runs while there is something to leave in its way."""
+        waits = {
+            self._ends: self._is_full,
+            self._starts_when_full: self._is_full and self.num_tokens > 0,
+            self._starts_when_free: not self._is_full and self.num_tokens > 0,
+        }
+        for rate, is_busy in waits.items():
+            if is_busy:
+                rate.begin()
+            else:
+                rate.pause()

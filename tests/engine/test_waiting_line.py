@@ -13,8 +13,8 @@ def sequence(num_tokens: int = 10) -> Sequence:
     return Sequence(0, [1] * num_tokens, SamplingParams(), 1)
 
 
-def line_of(clock: Any, **fields: Any) -> WaitingLine:
-    return WaitingLine(EngineConfig(max_sequences=2, **fields), clock)
+def line_of(clock: Any, max_sequences: int = 64, **fields: Any) -> WaitingLine:
+    return WaitingLine(EngineConfig(max_sequences=max_sequences, **fields), clock)
 
 
 def serve(line: WaitingLine, clock: Any, seconds: float, times: int) -> None:
@@ -74,6 +74,44 @@ def test_a_night_without_work_does_not_shut_the_door(clock: Any) -> None:
     serve(line, clock, seconds=0.1, times=20)
     clock.pass_by(8 * 3600)
     enter(line, 20)
+
+
+def test_slow_places_do_not_make_free_ones_look_slow(clock: Any) -> None:
+    """Those who waited for answers to end tell nothing of a server that has room again."""
+    line = line_of(clock, max_sequences=1, max_queue_seconds=10)
+    running = sequence()
+    line.enter(running)
+    line.start(running)
+    for _ in range(20):  # one after the other gets the only place
+        waiting = sequence()
+        line.enter(waiting)
+        clock.pass_by(30)
+        line.leave(running, has_started=True)
+        line.start(waiting)
+        running = waiting
+    line.leave(running, has_started=True)
+
+    enter(line, 1)
+    line.check_smallest()
+
+
+def test_a_full_line_of_places_is_timed_by_the_ends_of_answers(clock: Any) -> None:
+    line = line_of(clock, max_sequences=1, max_waiting_requests=1)
+    running = sequence()
+    line.enter(running)
+    line.start(running)
+    for _ in range(20):
+        waiting = sequence()
+        line.enter(waiting)
+        clock.pass_by(3)
+        line.leave(running, has_started=True)
+        line.start(waiting)
+        running = waiting
+        clock.pass_by(1000)  # nobody waits: this says nothing of the pace
+    line.enter(sequence())
+    with pytest.raises(EngineOverloaded) as caught:
+        line.check_smallest()
+    assert caught.value.retry_after_seconds == pytest.approx(3, rel=0.1)
 
 
 def test_those_who_leave_unserved_make_room(clock: Any) -> None:

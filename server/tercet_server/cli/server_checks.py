@@ -64,7 +64,7 @@ def examine_kernels(
             "speed",
             "scalar code",
             None,
-            "no kernel set knows this CPU's instructions, so it computes slowly: an x86-64 one with "
+            "no kernel set knows this CPU's instructions, so it computes slowly: x86-64 with "
             "AVX2 or AVX-512 VNNI is 10 and more times as fast",
         )
 

@@ -1,7 +1,7 @@
 """The door to the engine's line: who is let in, how long one may wait, and when to come back.
 
 A line may be too long by what waits in it, and by how long it would take. The second is told by how
-fast prompts were computed of late; the estimate may be wrong by half before anybody who was let in
+fast prompts were computed of late; the estimate may be wrong by a factor of two before one let in
 waits longer than allowed, and whoever does is sent away by the clock.
 
 While places are free one waits for other prompts; where all are taken, for an answer to end, which
@@ -17,7 +17,7 @@ from tercet_engine.errors import EngineOverloaded, TooManyChoices, WaitedTooLong
 from tercet_engine.sequence import Sequence as TokenSequence
 from tercet_engine.stats import DrainRate
 
-_SHARE_OF_WAIT: Final = 0.5
+_SHARE_OF_WAIT: Final = 0.4
 """Of the longest wait allowed, how much may be expected when somebody is let in."""
 
 

@@ -39,8 +39,8 @@ def test_a_wait_that_would_be_too_long_is_refused_at_the_door(clock: Any) -> Non
     with pytest.raises(WaitedTooLong, match="may wait 10 s for its turn") as caught:
         enter(line, 20)
 
-    assert line.num_tokens == 60
-    assert caught.value.retry_after_seconds == pytest.approx(6, rel=0.2)
+    assert line.num_tokens == 50
+    assert caught.value.retry_after_seconds == pytest.approx(5, rel=0.2)
     assert line.refusals == {"requests": 0, "tokens": 0, "queue_time": 1}
 
 

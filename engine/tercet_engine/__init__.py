@@ -30,6 +30,7 @@ from tercet_engine.errors import (
     EngineDraining,
     EngineError,
     EngineOverloaded,
+    FetchFailed,
     GrammarFailed,
     InvalidConfig,
     InvalidGrammar,
@@ -48,7 +49,7 @@ from tercet_engine.errors import (
     UnsupportedModel,
 )
 from tercet_engine.grammar import Grammar, GrammarKind, GrammarSpec
-from tercet_engine.hub import EMBEDDED_MODEL
+from tercet_engine.hub import EMBEDDED_MODEL, FetchListener, PlannedFile, SilentFetch
 from tercet_engine.loading import (
     load_engine,
     load_synthetic_engine,
@@ -97,6 +98,8 @@ __all__ = [
     "EngineInfo",
     "EngineOverloaded",
     "EngineStats",
+    "FetchFailed",
+    "FetchListener",
     "FinishReason",
     "GenerationDefaults",
     "Grammar",
@@ -113,6 +116,7 @@ __all__ = [
     "LoadError",
     "ModelNotFound",
     "OutOfMemory",
+    "PlannedFile",
     "Pooling",
     "ProgressListener",
     "PromptEmpty",
@@ -121,6 +125,7 @@ __all__ = [
     "SamplingParams",
     "SelfTestFailed",
     "Silent",
+    "SilentFetch",
     "Speculation",
     "TemplateError",
     "TokenLogprobs",

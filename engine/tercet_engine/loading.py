@@ -17,7 +17,7 @@ from tercet_engine.checkpoint import Checkpoint
 from tercet_engine.completion import EngineInfo, GenerationDefaults
 from tercet_engine.config import EngineConfig
 from tercet_engine.errors import CheckpointError, ModelNotFound
-from tercet_engine.hub import EMBEDDED_MODEL, find_model
+from tercet_engine.hub import EMBEDDED_MODEL, FetchListener, find_model
 from tercet_engine.model_files import ModelFiles
 from tercet_engine.model_shape import ModelShape
 from tercet_engine.progress import ProgressListener, Silent
@@ -33,6 +33,7 @@ def load_engine(
     config: EngineConfig | None = None,
     *,
     progress: ProgressListener | None = None,
+    fetching: FetchListener | None = None,
 ) -> AsyncEngine:
     """Load a model and start its engine.
 
@@ -41,6 +42,7 @@ def load_engine(
             "org/name@revision"), or None for the model inside this package.
         config: the engine's bounds.
         progress: is told how far loading has come.
+        fetching: is told how far fetching has come, if the model must be fetched.
 
     Raises:
         LoadError: the model is not there, is damaged, unknown, or too large for this machine.
@@ -48,7 +50,7 @@ def load_engine(
     from tercet_engine.model_loader import load_model  # noqa: PLC0415 -- see the module's docstring
 
     config = config or EngineConfig()
-    folder = find_model(model)
+    folder = find_model(model, fetching)
     checkpoint = Checkpoint(folder.path)
     tokenizer = Tokenizer.from_folder(folder.path)
     if tokenizer.vocab_size > checkpoint.shape.vocab_size:

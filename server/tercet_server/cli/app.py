@@ -20,6 +20,7 @@ from tercet_server.cli.version import version_line
 
 COMMANDS: Final = {
     "serve": "Serve a model behind the OpenAI API.",
+    "pull": "Fetch a model from the Hugging Face Hub.",
     "chat": "Talk to a model in the terminal.",
     "bench": "Measure how fast this host runs a model, and what limits it.",
     "version": "Print the version.",
@@ -29,6 +30,7 @@ COMMANDS: Final = {
 EPILOG: Final = examples(
     ("tercet serve", "the small model inside this package"),
     ("tercet serve microsoft/bitnet-b1.58-2B-4T", "a model from the Hugging Face Hub"),
+    ("tercet inspect ./model --context 4096", "what is it, does it fit?"),
     ("tercet chat", "talk to the server on this host"),
     ("tercet bench --synthetic 2b4t", "how fast is this host? downloads nothing"),
 )

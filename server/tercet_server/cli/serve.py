@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import re
 import socket
 import sys
 from collections.abc import Iterator
@@ -11,10 +10,12 @@ from typing import Any, Final
 
 import typer
 
-from tercet_engine import AsyncEngine, ProgressListener
+from tercet_engine import AsyncEngine, FetchListener, ProgressListener, load_engine
+from tercet_engine.hub import parse_hub_name
 from tercet_server.cli.banner import Banner
 from tercet_server.cli.examples import examples
 from tercet_server.cli.failure import cannot_listen
+from tercet_server.cli.fetch_progress import FetchBars, FetchLines
 from tercet_server.cli.options import with_settings
 from tercet_server.cli.progress import LoadingBar, LoadingLines
 from tercet_server.logs import make_logger
@@ -45,11 +46,14 @@ def serve(**given: Any) -> None:
     is. Ctrl-C or SIGTERM ends it once its streams are finished.
     """
     settings = load_settings(**given)
-    with _showing_progress(settings) as progress:
+    with _showing_progress(settings) as (fetching, progress):
         try:
             exit_code = run_server(
                 settings,
                 progress=progress,
+                load=lambda settings, progress: load_engine(
+                    settings.model, settings.engine_config(), progress=progress, fetching=fetching
+                ),
                 on_ready=lambda url, engine: _greet(settings, url, engine),
             )
         except OSError as error:
@@ -60,26 +64,27 @@ def serve(**given: Any) -> None:
 
 
 @contextlib.contextmanager
-def _showing_progress(settings: Settings) -> Iterator[ProgressListener]:
-    """A bar on a terminal, else lines of the server's own log."""
+def _showing_progress(settings: Settings) -> Iterator[tuple[FetchListener, ProgressListener]]:
+    """Bars on a terminal, else lines of the server's own log."""
     say = make_logger(settings).info
     if _is_on_the_hub(settings.model):
         say("looking for the model on the Hugging Face Hub", model=settings.model)
     if sys.stderr.isatty() and settings.log_format == "console":
         from rich.console import Console  # noqa: PLC0415 -- not needed in a container
 
-        bar = LoadingBar(Console(stderr=True))
+        bars, bar = FetchBars(Console(stderr=True)), LoadingBar(Console(stderr=True))
         try:
-            yield bar
+            yield bars, bar
         finally:
+            bars.finish()
             bar.finish()
     else:
-        yield LoadingLines(say)
+        yield FetchLines(say), LoadingLines(say)
 
 
 def _is_on_the_hub(model: str | None) -> bool:
     """Whether the model will be looked for on the Hub, which may take a while."""
-    return bool(model and re.match(r"\w[^/]*/\w[^/]*$", model) and not Path(model).exists())
+    return bool(model and parse_hub_name(model) and not Path(model).expanduser().exists())
 
 
 def _greet(settings: Settings, url: str, engine: AsyncEngine) -> None:

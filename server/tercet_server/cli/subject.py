@@ -11,6 +11,7 @@ from tercet_engine import (
     BLOCK_SIZE,
     SYNTHETIC_SHAPES,
     EngineConfig,
+    FetchListener,
     ModelNotFound,
     ProgressListener,
 )
@@ -65,18 +66,21 @@ class NamedSource:
     weights: SyntheticWeights | Checkpoint
 
 
-def find_source(model: str | None, synthetic: str | None) -> NamedSource:
+def find_source(
+    model: str | None, synthetic: str | None, fetching: FetchListener | None = None
+) -> NamedSource:
     """Find a checkpoint, or random weights of a named shape.
 
     Args:
         model: a folder, a name on the Hub, or None for the embedded model.
         synthetic: name of a shape; then `model` is not looked at.
+        fetching: is told how far fetching has come, if the model must be fetched.
 
     Raises:
         LoadError: there is none, or it is of no known kind.
     """
     if synthetic is None:
-        folder = find_model(model)
+        folder = find_model(model, fetching)
         return NamedSource(folder.model_id, Checkpoint(folder.path))
     if synthetic not in SYNTHETIC_SHAPES:
         message = f"{synthetic} is no synthetic shape; choose one of {', '.join(SYNTHETIC_SHAPES)}"

@@ -278,3 +278,8 @@ def measure_bandwidth(num_threads: int, num_bytes: int = 1 << 30, num_rounds: in
 def supported_kernels() -> list[str]:
     """Names of the kernel sets that this CPU can run, best first."""
     return _core.supported_kernels()
+
+
+def self_test(kernels: str) -> str | None:
+    """Compare a kernel set with the reference; None when every bit agrees."""
+    return _core.self_test(kernels)

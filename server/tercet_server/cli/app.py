@@ -21,6 +21,7 @@ from tercet_server.cli.version import version_line
 COMMANDS: Final = {
     "serve": "Serve a model behind the OpenAI API.",
     "pull": "Fetch a model from the Hugging Face Hub.",
+    "verify": "Compare a model with published numbers, and with itself.",
     "chat": "Talk to a model in the terminal.",
     "bench": "Measure how fast this host runs a model, and what limits it.",
     "version": "Print the version.",

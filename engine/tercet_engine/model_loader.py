@@ -283,3 +283,18 @@ def supported_kernels() -> list[str]:
 def self_test(kernels: str) -> str | None:
     """Compare a kernel set with the reference; None when every bit agrees."""
     return _core.self_test(kernels)
+
+
+def memory_needs(shape: ModelShape, config: EngineConfig) -> dict[str, int]:
+    """What `plan_memory` asks for beside the sizes, without loading anything.
+
+    Raises:
+        LoadError: this machine cannot run the kernels, or they cannot compute such a model.
+    """
+    sizes = core_config(shape)
+    kernels = choose_kernels(config.kernels)
+    return {
+        "weight_bytes": _weight_bytes(shape, sizes, kernels, config),
+        "block_bytes": _core.KVCache.block_bytes(sizes, kind=config.kv_type),
+        "usable_bytes": usable_memory_bytes(),
+    }

@@ -21,6 +21,8 @@ from tercet_server.cli.version import version_line
 COMMANDS: Final = {
     "serve": "Serve a model behind the OpenAI API.",
     "pull": "Fetch a model from the Hugging Face Hub.",
+    "models": "List the models on this disk.",
+    "inspect": "Tell what a model is, and whether this machine can serve it.",
     "verify": "Compare a model with published numbers, and with itself.",
     "chat": "Talk to a model in the terminal.",
     "bench": "Measure how fast this host runs a model, and what limits it.",

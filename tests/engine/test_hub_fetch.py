@@ -317,6 +317,25 @@ def test_a_token_opens_what_is_gated(hubs: Hubs, listener: Listener) -> None:
     assert (fetch("org/name", listener, token="hf_right") / "config.json").is_file()
 
 
+def test_a_token_is_not_shown_to_where_the_hub_sends_us(hubs: Hubs, listener: Listener) -> None:
+    elsewhere = hubs()
+    hub = hubs(gated=True, cdn=elsewhere.url)
+    fetch("org/name", listener, token="hf_right")
+
+    assert set(hub.keys) == {"Bearer hf_right"}
+    assert elsewhere.keys == [None]
+
+
+def test_files_of_one_content_are_fetched_once(hubs: Hubs, listener: Listener) -> None:
+    hub = hubs(MODEL | {"generation_config.json": CONFIG})
+    path = fetch("org/name", listener)
+
+    assert (path / "generation_config.json").read_bytes() == CONFIG
+    assert "generation_config.json" not in hub.fetched
+    assert [file.name for file in listener.files] == hub.fetched
+    assert listener.done == {file.name: file.num_bytes for file in listener.files}
+
+
 def test_a_hub_in_trouble_is_told(hubs: Hubs, listener: Listener) -> None:
     hubs(status=503)
     with pytest.raises(FetchFailed, match="the Hub answers 503"):

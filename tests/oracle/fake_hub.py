@@ -31,7 +31,9 @@ class FakeHub:
         status: answer everything with this status.
         seconds_per_chunk: wait before each 64 kB.
         ignores_ranges: send whole files, whatever was asked.
+        cdn: address of another host to which large files redirect.
         asked: method, path and Range of every request.
+        keys: Authorization of every request.
     """
 
     files: dict[str, bytes]
@@ -45,7 +47,9 @@ class FakeHub:
     status: int = 0
     seconds_per_chunk: float = 0.0
     ignores_ranges: bool = False
+    cdn: str = ""
     asked: list[tuple[str, str, str]] = field(default_factory=list)
+    keys: list[str | None] = field(default_factory=list)
     url: str = ""
 
     @property
@@ -94,6 +98,7 @@ class Handler(BaseHTTPRequestHandler):
         path = unquote(urlsplit(self.path).path)
         self.hub.asked.append((self.command, path, self.headers.get("Range", "")))
         key = self.headers.get("Authorization")
+        self.hub.keys.append(key)
         refusal = self._refusal(path, key)
         if refusal:
             self._refuse(*refusal)
@@ -134,7 +139,7 @@ class Handler(BaseHTTPRequestHandler):
     def _redirect(self, name: str) -> None:
         content = self.hub.files[name]
         self.send_response(302)
-        self.send_header("Location", f"{self.hub.url}/cdn/{name}")
+        self.send_header("Location", f"{self.hub.cdn or self.hub.url}/cdn/{name}")
         self.send_header("X-Repo-Commit", COMMIT)
         self.send_header("X-Linked-Etag", f'"{checksum(name, content)}"')
         self.send_header("X-Linked-Size", str(len(content)))

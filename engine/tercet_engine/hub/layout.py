@@ -45,6 +45,11 @@ class RepoCache:
         return self.root / self._folder_name
 
     @property
+    def locks(self) -> Path:
+        """Where the locks of its contents are."""
+        return self.root / ".locks" / self._folder_name
+
+    @property
     def _folder_name(self) -> str:
         return f"models--{self.repo.replace('/', '--')}"
 
@@ -99,7 +104,7 @@ class RepoCache:
     @contextlib.contextmanager
     def lock(self, blob_id: str) -> Iterator[bool]:
         """Hold a content's lock, for which other processes wait; false: one had it until now."""
-        path = self.root / ".locks" / self._folder_name / f"{blob_id}.lock"
+        path = self.locks / f"{blob_id}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as file:
             try:

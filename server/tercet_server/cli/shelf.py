@@ -64,6 +64,7 @@ def removable(name: str) -> Removable | None:
 def remove(found: Removable) -> None:
     """Remove it. A server that has loaded the model goes on; it holds its files open."""
     shutil.rmtree(found.repo.folder)
+    shutil.rmtree(found.repo.locks, ignore_errors=True)
 
 
 def _cached(config: EngineConfig) -> Iterator[Book]:

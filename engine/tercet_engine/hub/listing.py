@@ -5,6 +5,7 @@ from typing import Final
 
 import huggingface_hub
 from huggingface_hub import constants
+from huggingface_hub.errors import OfflineModeIsEnabled
 
 from tercet_engine.errors import FetchFailed
 from tercet_engine.hub.layout import BLOB_ID, COMMIT
@@ -44,6 +45,8 @@ def list_files(name: HubName, token: str | None) -> Listing:
         FetchFailed: what it says makes no sense.
         Exception: of the library's many kinds; see `faults.py`.
     """
+    if constants.HF_HUB_OFFLINE:
+        raise OfflineModeIsEnabled  # some versions of the library see it only at their start
     api = huggingface_hub.HfApi(endpoint=constants.ENDPOINT, token=token)
     info = api.model_info(name.repo, revision=name.revision, files_metadata=True, timeout=_SECONDS)
     if not COMMIT.fullmatch(info.sha or ""):

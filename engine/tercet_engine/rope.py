@@ -40,6 +40,7 @@ class Rope:
         attention_factor: what cosines and sines are multiplied by; None: as the rule says.
         short_factors: LongRoPE: per pair, for contexts up to original_context.
         long_factors: LongRoPE: per pair, for longer ones.
+        truncate: YaRN: the two bounds between dimensions are rounded outwards to whole ones.
     """
 
     theta: float = 500_000.0
@@ -53,6 +54,7 @@ class Rope:
     attention_factor: float | None = None
     short_factors: tuple[float, ...] = ()
     long_factors: tuple[float, ...] = ()
+    truncate: bool = True
 
     def frequencies(self, head_dim: int, max_context: int) -> Float64Array:
         """Radians per position of each pair, float64 [head_dim / 2]."""
@@ -78,8 +80,8 @@ class Rope:
         """What cosines and sines are multiplied by."""
         if self.attention_factor is not None:
             return self.attention_factor
-        if self.scaling is RopeScaling.YARN and self.factor > 1:
-            return 0.1 * math.log(self.factor) + 1  # YaRN (Peng et al., 2023), equation 22
+        if self.scaling is RopeScaling.YARN:
+            return yarn_attention_factor(self.factor)
         if self.scaling is RopeScaling.LONGROPE and self.factor > 1:
             return math.sqrt(1 + math.log(self.factor) / math.log(self.original_context))
         return 1.0
@@ -98,8 +100,26 @@ class Rope:
             wavelength = self.original_context / (rotations * 2 * math.pi)
             return head_dim * math.log(wavelength) / (2 * math.log(self.theta))
 
-        low = max(math.floor(dimension(self.beta_fast)), 0)
-        high = min(math.ceil(dimension(self.beta_slow)), head_dim - 1)
-        ramp = (np.arange(len(base)) - low) / max(high - low, 0.001)
+        low, high = dimension(self.beta_fast), dimension(self.beta_slow)
+        if self.truncate:
+            low, high = float(math.floor(low)), float(math.ceil(high))
+        low, high = max(low, 0.0), min(high, head_dim - 1.0)
+        ramp = (np.arange(len(base), dtype=np.float64) - low) / (high - low or 0.001)
         stretched = np.clip(ramp, 0, 1)
         return stretched * base / self.factor + (1 - stretched) * base
+
+
+def yarn_attention_factor(
+    factor: float, scale: float | None = None, scale_all_dims: float | None = None
+) -> float:
+    """What YaRN multiplies cosines and sines by (Peng et al., 2023, equation 22).
+
+    Some configs tell two weights of the logarithm; the factor is then the quotient of both.
+    """
+
+    def attention_factor(weight: float) -> float:
+        return 0.1 * weight * math.log(factor) + 1 if factor > 1 else 1.0
+
+    if scale and scale_all_dims:
+        return attention_factor(scale) / attention_factor(scale_all_dims)
+    return attention_factor(1.0)

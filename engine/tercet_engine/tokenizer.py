@@ -30,7 +30,8 @@ class Tokenizer:
 
     def __init__(self, backend: tokenizers.Tokenizer) -> None:
         self._piece_bytes = piece_bytes(backend)
-        self._strips_first_space = strips_first_space(backend)
+        self.strips_first_space = strips_first_space(backend)
+        """A space is put before every text that is encoded, and taken off what is decoded."""
         added = backend.get_added_tokens_decoder()
         self._special = {str(t.content): token for token, t in added.items() if t.special}
         self._added = {token: str(t.content).encode() for token, t in added.items()}
@@ -124,7 +125,7 @@ class Tokenizer:
         The space that a SentencePiece tokenizer puts before a text is taken off again.
         """
         text = b"".join(map(self.token_bytes, tokens)).decode("utf-8", "replace")
-        return text.removeprefix(" ") if self._strips_first_space else text
+        return text.removeprefix(" ") if self.strips_first_space else text
 
     def token_text(self, token: int) -> str:
         """A token as people write it: special ones by their names, broken UTF-8 as U+FFFD."""

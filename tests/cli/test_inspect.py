@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 from tercet_engine import EMBEDDED_MODEL
 from tercet_engine.inspection.scan import ternary_group
 from tests.cli.conftest import Outcome
+from tests.oracle.embedded_gguf import write_embedded
 from tests.oracle.gguf_models import byte_level_keys, tensor
 from tests.oracle.gguf_writer import GgufWriter
 
@@ -133,7 +134,7 @@ def test_an_ordinary_llama_is_told_from_a_ternary_one(tercet: Tercet, tmp_path: 
     verdict, reason = refused(tercet, ordinary(tmp_path / "ordinary"))
 
     assert verdict == "not ternary"
-    assert "ordinary LlamaForCausalLM weights (F16), which are not ternary" in reason
+    assert "ordinary LlamaForCausalLM weights (f16), which are not ternary" in reason
     assert refused(tercet, ordinary(tmp_path / "ternary", 0.02))[0] != "not ternary"
 
 
@@ -183,19 +184,29 @@ def gguf(path: Path, *, type_id: int) -> Path:
 
 
 def test_a_gguf_file_is_described(tercet: Tercet, tmp_path: Path) -> None:
-    found = inspected(tercet, str(gguf(tmp_path / "model.gguf", type_id=36)))
+    found = inspected(tercet, str(write_embedded(tmp_path / "model.gguf")))
+    folder = inspected(tercet)
 
-    assert (found["name"], found["format"]) == ("model", "gguf")
+    assert (found["name"], found["format"], found["verdict"]) == ("model", "gguf", "yes")
     assert found["architecture"] == "bitnet-b1.58"
-    assert (found["weights"], found["grid"]) == ("i2_s (1)", "one scale a matrix")
-    assert found["tokenizer"]["num_tokens"] == 4096
+    assert found["weights"] == "i2_s (35), f32 (21), bf16 (1)"
+    assert found["grid"] == "one scale a matrix"
+    assert any("squared ReLU" in override for override in found["overrides"])
+    assert found["shape"] | {"rms_norm_eps": 1e-5} == folder["shape"]  # kept in float32 there
+    assert all(stop in found["stop_tokens"] for stop in folder["stop_tokens"])
+    for fact in ("activations", "tokenizer"):
+        assert found[fact] == folder[fact]
+    assert found["memory"]["weight_bytes"] == folder["memory"]["weight_bytes"]
+    assert "put right" in tercet("inspect", str(tmp_path / "model.gguf")).out
 
 
 def test_a_gguf_file_of_ordinary_weights_is_not_ternary(tercet: Tercet, tmp_path: Path) -> None:
-    verdict, reason = refused(tercet, gguf(tmp_path / "model.gguf", type_id=1))
+    verdict, reason = refused(tercet, write_embedded(tmp_path / "model.gguf", noise=0.5))
 
     assert verdict == "not ternary"
     assert "ordinary bitnet-b1.58 weights (f16)" in reason
+    found = inspected(tercet, str(write_embedded(tmp_path / "model.gguf", noise=0)))
+    assert (found["verdict"], found["grid"]) == ("yes", "one scale a row")
 
 
 def test_a_tl1_file_says_what_is_not_supported(tercet: Tercet, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from tercet_engine.checkpoint import Checkpoint
 from tercet_engine.model_runner import ModelRunner
 from tercet_engine.verification import find_reference, read_references, verify
 from tests.cli.conftest import Outcome
-from tests.oracle.bitnet_numpy import BitNet
+from tests.oracle.decoder_numpy import Decoder
+from tests.oracle.embedded_gguf import write_embedded
 
 Tercet = Callable[..., Outcome]
 
@@ -33,7 +34,7 @@ def change(path: Path, place: int, count: int) -> None:
 
 def test_the_embedded_models_numbers_are_the_oracles() -> None:
     (reference,) = [one for one in read_references() if one.name == "tercet-tiny"]
-    oracle = BitNet(EMBEDDED_MODEL)
+    oracle = Decoder(EMBEDDED_MODEL)
     logits = oracle.logits(list(reference.ids))
     tokenizer = Tokenizer.from_folder(EMBEDDED_MODEL)
     prompt = tokenizer.encode(reference.prompt)
@@ -80,6 +81,18 @@ def test_another_model_is_compared_with_itself_and_says_so(tercet: Tercet, folde
     assert "-   published numbers: none are known" in outcome.out
     named = tercet("verify", str(folder), "--as", "tercet-tiny", "--threads", "1")
     assert "against tercet-tiny" in named.out
+
+
+def test_a_gguf_file_of_the_same_weights_has_the_same_numbers(
+    tercet: Tercet, tmp_path: Path
+) -> None:
+    path = str(write_embedded(tmp_path / "model.gguf"))
+    outcome = tercet("verify", path, "--as", "tercet-tiny", "--threads", "1")
+
+    assert outcome.exit_code == 0
+    assert "pass  mean logits as published (17 of them)" in outcome.out
+    assert "pass  the published answer is the likeliest" in outcome.out
+    assert "no published numbers are known" in tercet("verify", path, "--threads", "1").out
 
 
 @pytest.mark.parametrize(

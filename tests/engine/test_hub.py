@@ -98,12 +98,14 @@ def test_a_path_that_is_missing_is_not_looked_for_on_the_hub() -> None:
         find_model(Path("org/name"))
 
 
-def test_a_file_is_located_and_not_taken_for_a_folder(tmp_path: Path) -> None:
-    (tmp_path / "model.gguf").touch()
+def test_a_gguf_file_is_a_model_and_other_files_are_none(tmp_path: Path) -> None:
+    for name in ("my.GGUF", "notes.txt"):
+        (tmp_path / name).touch()
 
-    assert locate_model(tmp_path / "model.gguf").model_id == "model"
-    with pytest.raises(UnsupportedModel, match="is a file; give the folder"):
-        find_model(tmp_path / "model.gguf")
+    assert find_model(str(tmp_path / "my.GGUF")).model_id == "my"
+    assert locate_model(tmp_path / "notes.txt").model_id == "notes.txt"
+    with pytest.raises(UnsupportedModel, match="is a file and no GGUF file; give one, or"):
+        find_model(tmp_path / "notes.txt")
 
 
 def test_a_folder_without_a_checkpoint_is_named(tmp_path: Path) -> None:

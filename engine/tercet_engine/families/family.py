@@ -31,11 +31,14 @@ class Plan:
             `form` is DENSE.
         form: how linear layers are stored.
         has_tied_head: whether the head is the embedding; None: it is if the file holds no head.
+        may_hold_masters: where `form` is DENSE but the numbers are not ternary they are masters,
+            with int8 activations per token.
     """
 
     shape: ModelShape
     form: WeightForm
     has_tied_head: bool | None
+    may_hold_masters: bool = False
 
 
 @dataclass(frozen=True, slots=True)

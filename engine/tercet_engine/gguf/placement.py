@@ -70,7 +70,7 @@ class DataRegion:
         fitting = {
             layout: size for layout, size in sizes.items() if 0 <= space - size < self.alignment
         }
-        if not fitting and ends_file:
+        if not fitting:  # without its whole tail only the last can be: others end aligned
             fitting = {
                 layout: space
                 for layout, size in sizes.items()

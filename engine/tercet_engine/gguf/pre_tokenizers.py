@@ -2,8 +2,9 @@ r"""How text is cut into pieces before byte pairs are merged, by the names that 
 
 No merge crosses a cut, so a wrong pattern gives other tokens than the model was trained with, and
 answers that are a little worse without a visible fault. Therefore a name that is not listed is
-refused. The patterns are those of the models' own `tokenizer.json`. Where there are several, each
-cuts what the ones before have left.
+refused. Where there are several patterns, each cuts what the ones before have left. Held against
+published vectors of ids are those of gpt-2, mpt, falcon, starcoder, refact, deepseek-coder and
+llama-bpe; the others are written down from descriptions and have not been.
 
 The alternatives of a pattern, in the order in which they are tried at each place:
 

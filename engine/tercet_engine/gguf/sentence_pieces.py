@@ -2,9 +2,11 @@
 
 SentencePiece merges, wherever it can, the two neighbours that make the piece with the best score.
 Merging by rank does the same when every pair that makes a piece is ranked by the piece's score; of
-the pairs that make one piece the longer left half goes first, so that it is the leftmost that is
-merged, as there. Spaces are written "▁", one is put before the text unless the file says no, and a
-character that no piece holds is spelled in bytes.
+the pairs that make one piece the longer left half goes first, as in published tokenizers.
+
+Spaces are written "▁", one is put before each stretch of text between added tokens unless the file
+says no (as published tokenizers of this kind do), and a character that no piece holds is spelled in
+bytes.
 """
 
 import math

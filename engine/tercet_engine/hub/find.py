@@ -13,6 +13,8 @@ from tercet_engine.hub.names import HubName, parse_hub_name
 
 EMBEDDED_MODEL: Final = Path(__file__).parents[1] / "models" / "tercet-tiny"
 
+_GGUF: Final = ".gguf"
+
 
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
@@ -25,22 +27,26 @@ class ModelFolder:
 def find_model(
     model: str | Path | None, listener: FetchListener | None = None, *, offline: bool = False
 ) -> ModelFolder:
-    """Find a model's folder, fetching it where it is a name on the Hub.
+    """Find a model, fetching it where it is a name on the Hub.
 
     Args:
-        model: a folder, a name on the Hub (see `names.py`), or None for the embedded model.
+        model: a folder, a GGUF file, a name on the Hub (see `names.py`), or None: the embedded
+            model.
         listener: is told how far fetching has come.
         offline: take what is on the disk and ask no network.
 
     Raises:
-        ModelNotFound: there is no such folder or name.
+        ModelNotFound: there is no such folder, file or name.
         FetchFailed: it could not be brought here.
-        UnsupportedModel: it is a single file.
+        UnsupportedModel: it is another file.
     """
     found = locate_model(model, listener, offline=offline)
     if found.path.is_file():
+        if found.path.suffix.lower() == _GGUF:
+            return found
         message = (
-            f"{found.path} is a file; give the folder of a checkpoint in the Hugging Face layout"
+            f"{found.path} is a file and no GGUF file; give one, or the folder of a checkpoint in "
+            "the Hugging Face layout"
         )
         raise UnsupportedModel(message)
     if not (found.path / "config.json").is_file():
@@ -57,8 +63,8 @@ def locate_model(
         return ModelFolder(EMBEDDED_MODEL, EMBEDDED_MODEL.name)
     path = Path(model).expanduser()
     if model != "" and path.exists():
-        name = path.resolve().name
-        return ModelFolder(path, name.removesuffix(".gguf") if path.is_file() else name)
+        is_gguf = path.is_file() and path.suffix.lower() == _GGUF
+        return ModelFolder(path, path.stem if is_gguf else path.resolve().name)
     name_on_hub = parse_hub_name(model) if isinstance(model, str) else None
     if name_on_hub is None:
         message = (

@@ -4,21 +4,13 @@ from collections import Counter
 from typing import Final
 
 from tercet_engine.errors import LoadError
-from tercet_engine.gguf import GgufFile, GgufTokenizer
-from tercet_engine.inspection.folder import describe_tokenizer
+from tercet_engine.gguf import GgufFile
+from tercet_engine.inspection.opened import describe_opened, ordinary
 from tercet_engine.inspection.report import ModelReport, Verdict, WeightFile
 
 _MAGIC: Final = b"GGUF"
-_GRIDS: Final = {
-    "i2_s": "one scale a matrix",
-    "tq1_0": "one scale for 256 columns",
-    "tq2_0": "one scale for 256 columns",
-    "q2_0_g64": "one scale for 64 columns",
-    "q2_0_g128": "one scale for 128 columns",
-    "pq2_0": "one scale for 128 columns",
-    "ptq1_0": "one scale for 128 columns",
-}
-"""Of the layouts that hold ternary weights."""
+_TERNARY: Final = frozenset({"i2_s", "tq1_0", "tq2_0", "q2_0_g64", "q2_0_g128", "pq2_0", "ptq1_0"})
+_NUMBERS: Final = frozenset({"f32", "f16", "bf16"})
 
 
 def inspect_file(report: ModelReport) -> None:
@@ -35,8 +27,8 @@ def inspect_file(report: ModelReport) -> None:
     report.format = "gguf"
     report.files = (WeightFile(path.name, path.stat().st_size),)
     try:
-        file_ = GgufFile(path)
-        _describe(report, file_)
+        _describe(report, GgufFile(path))
+        describe_opened(report)
     except LoadError as error:
         report.refuse_for(error)
 
@@ -45,24 +37,6 @@ def _describe(report: ModelReport, file: GgufFile) -> None:
     report.architecture = file.config.architecture
     counts = Counter(tensor.layout for tensor in file.tensors.values())
     report.weights = ", ".join(f"{layout} ({count})" for layout, count in counts.most_common())
-    ternary = [layout for layout, _ in counts.most_common() if layout in _GRIDS]
-    if ternary:
-        report.grid = _GRIDS[ternary[0]]
-    else:
-        report.refuse(
-            Verdict.NOT_TERNARY,
-            f"{report.path} holds ordinary {report.architecture} weights ({', '.join(counts)}), "
-            "which are not ternary; only models whose weights are -1, 0 and +1 times a scale are "
-            "served",
-        )
-    described = GgufTokenizer(file.config)
-    tokenizer = described.tokenizer()
-    describe_tokenizer(report, tokenizer)
-    report.chat_template = "its own" if described.chat_templates() else "none"
-    report.stop_tokens = tuple(
-        (tokenizer.token_text(token), token) for token in sorted(described.end_token_ids)
-    )
-    report.refuse(
-        Verdict.UNSUPPORTED,
-        f"{report.path} is a file; give the folder of a checkpoint in the Hugging Face layout",
-    )
+    if set(counts) & _TERNARY or set(counts) <= _NUMBERS:
+        return  # numbers may be ternary, which opening the file will tell
+    report.refuse(Verdict.NOT_TERNARY, ordinary(report, ", ".join(counts)))

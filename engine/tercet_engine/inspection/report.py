@@ -82,6 +82,7 @@ class ModelReport:
         tokenizer: its own.
         chat_template: where it comes from, in words.
         stop_tokens: texts and ids of the tokens that end an answer.
+        overrides: what its files leave out or get wrong and is put right, in words.
         memory: what serving takes.
         verdict: whether it can be served here.
         reason: why not, in a sentence.
@@ -99,6 +100,7 @@ class ModelReport:
     tokenizer: TokenizerFacts | None = None
     chat_template: str | None = None
     stop_tokens: tuple[tuple[str, int], ...] = field(default=())
+    overrides: tuple[str, ...] = ()
     memory: MemoryFacts | None = None
     verdict: Verdict = Verdict.SERVABLE
     reason: str | None = None

@@ -13,10 +13,16 @@ import numpy.typing as npt
 from tercet_engine.checkpoint import widen
 from tercet_engine.errors import CheckpointError
 from tercet_engine.safetensors_file import SafetensorsFile
+from tercet_engine.tensor_source import TensorSource
 
 _ROWS: Final = 16
 _GROUPS: Final = (256, 128, 64)
 _NUMBERS: Final = ("BF16", "F16", "F32")
+_DTYPES: Final[dict[str, type[np.generic]]] = {
+    "bf16": np.uint16,
+    "f16": np.float16,
+    "f32": np.float32,
+}
 _SHARE: Final = 0.9
 """Published ternary weights may hold a few that are none."""
 _ROUNDING: Final = 2.0**-7
@@ -34,6 +40,12 @@ def find_numbers(path: Path) -> tuple[str, npt.NDArray[np.float32]] | None:
             if is_matrix and name.endswith(".weight"):
                 return info.dtype, widen(file.array(name)[:_ROWS])
     return None
+
+
+def rows_of(source: TensorSource) -> npt.NDArray[np.float32]:
+    """The first rows of a matrix of plain numbers."""
+    values = source.data.view(_DTYPES[source.layout])[: _ROWS * source.cols]
+    return widen(values.reshape(-1, source.cols))
 
 
 def ternary_group(rows: npt.NDArray[np.float32]) -> int | None:

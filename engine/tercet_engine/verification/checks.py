@@ -13,6 +13,7 @@ import numpy as np
 from tercet_engine.checkpoint import Checkpoint, Float32Array
 from tercet_engine.config import EngineConfig
 from tercet_engine.errors import LoadError
+from tercet_engine.gguf_checkpoint import GgufCheckpoint
 from tercet_engine.model_loader import LoadedModel, load_model, self_test, supported_kernels
 from tercet_engine.progress import ProgressListener, Silent
 from tercet_engine.tokenizer import Tokenizer
@@ -27,6 +28,7 @@ CONFIG: Final = EngineConfig(
     touch_kv_cache=False,
     speculation="off",
 )
+AnyCheckpoint = Checkpoint | GgufCheckpoint
 _TEXT: Final = "The quick brown fox jumps over the lazy dog, and the dog does not mind."
 _MAX_TOKENS: Final = 16
 _PIECE: Final = 3
@@ -42,7 +44,7 @@ class Check:
 
 
 def verify(
-    checkpoint: Checkpoint,
+    checkpoint: AnyCheckpoint,
     tokenizer: Tokenizer,
     reference: Reference | None,
     *,
@@ -81,7 +83,7 @@ def verify(
 
 
 def _published(
-    checkpoint: Checkpoint, tokenizer: Tokenizer, reference: Reference | None, model: LoadedModel
+    checkpoint: AnyCheckpoint, tokenizer: Tokenizer, reference: Reference | None, model: LoadedModel
 ) -> Iterator[Check]:
     if reference is None:
         yield Check("published numbers", None, "none are known for this model")
@@ -144,7 +146,7 @@ def _itself(model: LoadedModel, prompt: list[int], logits: Float32Array) -> Iter
 
 
 def _same_kernels(
-    checkpoint: Checkpoint,
+    checkpoint: AnyCheckpoint,
     config: EngineConfig,
     prompt: list[int],
     logits: Float32Array,

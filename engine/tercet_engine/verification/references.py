@@ -1,4 +1,4 @@
-"""Published numbers, and which of them are those of a given folder."""
+"""Published numbers, and which of them are those of a given model."""
 
 import hashlib
 import json
@@ -55,7 +55,7 @@ def read_references() -> list[Reference]:
     return [Reference(**(entry | {key: tuple(entry[key]) for key in lists})) for entry in entries]
 
 
-def find_reference(folder: Path, shape: ModelShape, name: str | None) -> Reference | None:
+def find_reference(path: Path, shape: ModelShape, name: str | None) -> Reference | None:
     """Find the numbers of a model by what it is, or by the name it is said to have.
 
     Files of weights tell for certain; else the tokenizer and all sizes must agree, as those of
@@ -72,22 +72,23 @@ def find_reference(folder: Path, shape: ModelShape, name: str | None) -> Referen
             message = f"no published numbers are known for {name}; known are {names}"
             raise ModelNotFound(message)
         if not _has_sizes(shape, named[0]):
-            message = f"{folder} cannot be {name}: its sizes are others"
+            message = f"{path} cannot be {name}: its sizes are others"
             raise ModelNotFound(message)
         return named[0]
     candidates = [reference for reference in known if _has_sizes(shape, reference)]
     if not candidates:
         return None
-    tokenizer = _sha256(folder / "tokenizer.json")
+    tokenizer = _sha256(path / "tokenizer.json")
     for reference in candidates:
-        if reference.tokenizer_sha256 == tokenizer or is_known(folder, reference):
+        if reference.tokenizer_sha256 == tokenizer or is_known(path, reference):
             return reference
     return None
 
 
-def is_known(folder: Path, reference: Reference) -> bool:
-    """Whether the folder's weights are, byte for byte, some that the reference knows."""
-    return _sha256(folder / "model.safetensors") in reference.weights_sha256
+def is_known(path: Path, reference: Reference) -> bool:
+    """Whether a folder's or file's weights are, byte for byte, some that the reference knows."""
+    weights = path / "model.safetensors" if path.is_dir() else path
+    return _sha256(weights) in reference.weights_sha256
 
 
 def _has_sizes(shape: ModelShape, reference: Reference) -> bool:

@@ -1,6 +1,7 @@
 """`tercet inspect`: what is this model, and can this machine serve it?"""
 
 import json
+import logging
 import os
 import sys
 from typing import Annotated, Final
@@ -80,6 +81,7 @@ def inspect(
         head=head,  # type: ignore[arg-type] # parsed to be one of its values
         kv_type=kv_type,  # type: ignore[arg-type] # the same
     )
+    logging.getLogger("tercet_engine").addHandler(logging.NullHandler())  # the table says it all
     found = locate_model(model or os.environ.get("TERCET_MODEL") or None, offline=True)
     report = inspect_model(found.path, found.model_id, config)
     if as_json:

@@ -57,6 +57,8 @@ def _rows(report: ModelReport) -> Iterator[tuple[str, str]]:
     if report.stop_tokens:
         stops = [f"{text} ({token})" for text, token in report.stop_tokens[:_MAX_STOPS]]
         yield "stop tokens", ", ".join(stops)
+    for override in report.overrides:
+        yield "put right", override
     yield from _memory_rows(report)
     yield "can be served", report.verdict
 

@@ -1,6 +1,7 @@
 """`tercet models`: what is on this disk, and what of it can be served."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -53,6 +54,7 @@ def models(
         if not folder.expanduser().is_dir():
             message = f"--dir {folder} is no folder"
             raise UsageError(message)
+    logging.getLogger("tercet_engine").addHandler(logging.NullHandler())  # the table says enough
     books = every_book([folder.expanduser() for folder in folders or ()], EngineConfig())
     if as_json:
         print(json.dumps([_as_json(book) for book in books], indent=2))

@@ -17,8 +17,10 @@ from tercet_engine import (
 )
 from tercet_engine.checkpoint import Checkpoint
 from tercet_engine.core import Runner
+from tercet_engine.gguf_checkpoint import GgufCheckpoint
 from tercet_engine.hub import find_model
 from tercet_engine.model_loader import load_model
+from tercet_engine.opened_model import open_checkpoint
 from tercet_engine.synthetic import SyntheticWeights
 
 
@@ -63,7 +65,7 @@ class NamedSource:
     """Where the weights will come from; nothing large is read yet."""
 
     name: str
-    weights: SyntheticWeights | Checkpoint
+    weights: SyntheticWeights | Checkpoint | GgufCheckpoint
 
 
 def find_source(
@@ -81,7 +83,7 @@ def find_source(
     """
     if synthetic is None:
         folder = find_model(model, fetching)
-        return NamedSource(folder.model_id, Checkpoint(folder.path))
+        return NamedSource(folder.model_id, open_checkpoint(folder.path))
     if synthetic not in SYNTHETIC_SHAPES:
         message = f"{synthetic} is no synthetic shape; choose one of {', '.join(SYNTHETIC_SHAPES)}"
         raise ModelNotFound(message)

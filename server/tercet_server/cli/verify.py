@@ -7,9 +7,8 @@ from typing import Annotated, Final
 
 import typer
 
-from tercet_engine import Tokenizer
-from tercet_engine.checkpoint import Checkpoint
 from tercet_engine.hub import find_model
+from tercet_engine.opened_model import open_model
 from tercet_engine.verification import Check, Reference, find_reference, verify
 from tercet_server.cli.examples import examples
 from tercet_server.cli.fetch_progress import showing_fetch
@@ -70,13 +69,12 @@ def verify_command(
     """
     with showing_fetch(quiet=as_json) as fetching:
         folder = find_model(model or os.environ.get("TERCET_MODEL") or None, fetching)
-    checkpoint = Checkpoint(folder.path)
-    reference = find_reference(folder.path, checkpoint.shape, as_name)
-    tokenizer = Tokenizer.from_folder(folder.path)
+    opened = open_model(folder.path)
+    reference = find_reference(folder.path, opened.checkpoint.shape, as_name)
     if not as_json:
         _print_head(folder.model_id, reference)
     checks = []
-    for check in verify(checkpoint, tokenizer, reference, num_threads=threads):
+    for check in verify(opened.checkpoint, opened.tokenizer, reference, num_threads=threads):
         checks.append(check)
         if not as_json:
             _print(check)

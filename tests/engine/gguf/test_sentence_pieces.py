@@ -1,6 +1,7 @@
 """SentencePiece tokenizers, held against its algorithm written out in the plainest way."""
 
 import itertools
+import json
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tercet_engine import CheckpointError, Tokenizer
+from tercet_engine.chat_template import ChatTemplate
 from tercet_engine.gguf import GgufTokenizer
 from tests.oracle.gguf_models import metadata_of, piece_keys
 
@@ -81,6 +83,13 @@ def build_without_prefix(built: list[Tokenizer] = []) -> Tokenizer:  # noqa: B00
     return built[0]
 
 
+def test_pairs_are_ranked_by_what_they_make_and_the_longer_left_half_goes_first() -> None:
+    merges = json.loads(TOKENIZER.to_json())["model"]["merges"]
+
+    assert merges[:3] == [["a", "b"], ["b", "c"], ["▁", "a"]]
+    assert merges[-2:] == [["aa", "a"], ["a", "aa"]]
+
+
 def test_every_stretch_between_special_tokens_has_its_prefix() -> None:
     assert TOKENIZER.encode("a</s>a") == [1, IDS["▁a"], 2, IDS["▁a"]]
 
@@ -138,3 +147,11 @@ def test_scores_that_do_not_fit_are_refused(scores: list[float], message: str) -
 def test_a_piece_too_long_to_be_cut_in_all_ways_is_refused() -> None:
     with pytest.raises(CheckpointError, match="token 259 has 257 characters; a piece has at most"):
         GgufTokenizer(metadata_of(piece_keys({"a" * 257: -1.0})))
+
+
+def test_the_space_that_begins_an_answer_is_dropped_where_texts_begin_with_one() -> None:
+    messages = [{"role": "user", "content": "a"}]
+    source = "{{ messages[0].content }}"
+
+    assert ChatTemplate(source, TOKENIZER).prompt(messages).strip_leading_space
+    assert not ChatTemplate(source, build_without_prefix()).prompt(messages).strip_leading_space

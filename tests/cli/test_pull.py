@@ -14,10 +14,11 @@ from rich.console import Console
 from tercet_engine import EMBEDDED_MODEL, PlannedFile
 from tercet_server.cli.fetch_progress import FetchBars, FetchLines
 from tests.cli.conftest import CLEAN_ENVIRONMENT, FakeClock, Outcome, run_process, running_server
+from tests.oracle.embedded_gguf import write_embedded
 from tests.oracle.fake_hub import COMMIT, FakeHub, serving
 
 WEIGHTS = os.urandom(8 << 20)
-MODEL = {"config.json": b"{}", "tokenizer.json": b"{}", "model.safetensors": WEIGHTS}
+MODEL = {"config.json": b"{}", "tokenizer.json": b"{ }", "model.safetensors": WEIGHTS}
 EMBEDDED = {path.name: path.read_bytes() for path in EMBEDDED_MODEL.glob("[cgmst]*")}
 
 
@@ -105,6 +106,19 @@ def test_a_served_name_is_fetched_once_and_then_serves_without_a_network(tmp_pat
         assert "serves org/tiny at" in running.banner
     with running_server(f"org/tiny@{COMMIT}", **where) as running:  # that Hub has gone
         assert "serves org/tiny at" in running.banner
+
+
+def test_a_gguf_file_is_pulled_by_its_quantisation_and_served(tmp_path: Path) -> None:
+    content = write_embedded(tmp_path / "tiny-I2_S.gguf").read_bytes()
+    files = {"tiny-I2_S.gguf": content, "tiny-TQ2_0.gguf": b"other", "README.md": b"hello"}
+    with serving(FakeHub(files)) as hub:
+        outcome = pull(hub, tmp_path, "hf.co/org/name:i2_s")
+        assert hub.fetched == ["tiny-I2_S.gguf"]
+        where = environment(hub, tmp_path)
+    assert outcome.out.splitlines()[1] == "Serve it: tercet serve org/name:i2_s"
+    with running_server("org/name:i2_s", **(where | {"HF_HUB_OFFLINE": "1"})) as running:
+        assert "serves org/name at" in running.banner
+        assert "architecture  bitnet-b1.58" in running.banner
 
 
 @pytest.mark.parametrize(

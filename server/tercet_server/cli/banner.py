@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tercet_engine import AsyncEngine, EngineError
+from tercet_engine.gguf import GgufFile
 from tercet_engine.hub import find_model
 from tercet_server.cli.units import size
 from tercet_server.cli.version import version_line
@@ -77,9 +78,12 @@ class Banner:
 
 
 def _architecture(model: str | None) -> str | None:
-    """The name in the model's own config, from the files that have just been loaded."""
+    """The name that the model's own files give it, from the files that have just been loaded."""
     try:
-        config = find_model(model, offline=True).path / "config.json"
+        path = find_model(model, offline=True).path
+        if path.is_file():
+            return GgufFile(path).config.architecture
+        config = path / "config.json"
         names = json.loads(config.read_text(encoding="utf-8")).get("architectures")
         return str(names[0])
     except (EngineError, OSError, ValueError, TypeError, LookupError):

@@ -125,7 +125,7 @@ def with_settings(function: Callable[..., Any]) -> Callable[..., Any]:
 
     `function` takes them as keyword arguments.
     """
-    parameters = [_argument("model", "A folder, or a name on the Hugging Face Hub.")]
+    parameters = [_argument("model", "A folder, a GGUF file, or a name on the Hugging Face Hub.")]
     for name, field in _in_panels():
         parameters.append(_flag(name, field))
 

@@ -31,8 +31,8 @@ def verify_command(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="A folder, or a name on the Hugging Face Hub. Unset: the small model inside this "
-            "package. \\[env: TERCET_MODEL]",
+            help="A folder, a GGUF file, or a name on the Hugging Face Hub. Unset: the small model "
+            "inside this package. \\[env: TERCET_MODEL]",
             metavar="MODEL",
         ),
     ] = None,

@@ -27,6 +27,7 @@ from tercet_engine.errors import (
 from tercet_engine.grid import TensorGrid, common_group
 from tercet_engine.kernel_trial import try_kernels
 from tercet_engine.memory_plan import MemoryPlan, plan_memory
+from tercet_engine.memory_sharing import MemoryNeeds
 from tercet_engine.model_runner import ModelRunner
 from tercet_engine.model_shape import ModelShape
 from tercet_engine.progress import ProgressListener
@@ -163,6 +164,25 @@ def load_model(
         raise OutOfMemory(message) from error
 
 
+def memory_needs(source: WeightSource, config: EngineConfig) -> MemoryNeeds:
+    """What a model will need of the memory; nothing large is read for it.
+
+    Of a model whose grid is yet to be found it is the most that it can come to.
+
+    Raises:
+        LoadError: its sizes are unknown here, or the kernels cannot run.
+    """
+    kernels = choose_kernels(config.kernels)
+    shape = replace(source.shape, weight_group=64) if source.needs_grid else source.shape
+    check_packing(config.packing, kernels, shape)
+    sizes = core_config(shape)
+    return MemoryNeeds(
+        shape,
+        weight_bytes=_weight_bytes(shape, sizes, kernels, config),
+        block_bytes=_core.KVCache.block_bytes(sizes, kind=config.kv_type),
+    )
+
+
 def _build(
     source: WeightSource,
     config: EngineConfig,
@@ -192,7 +212,7 @@ def _build(
         ),
         shape=source.shape,
         plan=plan,
-        fingerprint=_fingerprint(source.shape, facts, config),
+        fingerprint=_fingerprint(source.shape, plan.max_context, facts, config),
     )
 
 
@@ -234,6 +254,24 @@ def choose_kernels(name: str) -> str:
         )
         raise SelfTestFailed(message)
     return chosen
+
+
+def kernel_verdicts() -> dict[str, str | None]:
+    """Each kernel set that this CPU can run, best first, and how it differs from the reference.
+
+    None: it does not. Those that may not run at all are tried in a process of their own.
+    """
+    verdicts: dict[str, str | None] = {}
+    for name in _core.supported_kernels():
+        is_rare = name in _REPLACEABLE
+        problem = try_kernels(name, Path(_core.__file__)) if is_rare else None
+        verdicts[name] = problem or _core.self_test(name)
+    return verdicts
+
+
+def cpu_features() -> list[str]:
+    """The instruction sets found that some kernel set asks for."""
+    return _core.cpu_features()
 
 
 def check_packing(name: str, kernels: str, shape: ModelShape) -> None:
@@ -371,10 +409,16 @@ def _core_source(source: TensorSource) -> _core.TensorSource:
     return _core.TensorSource(**fields)
 
 
-def _fingerprint(shape: ModelShape, facts: dict[str, float], config: EngineConfig) -> str:
-    """Name everything that decides an answer: sizes, weights, how some are kept, the arithmetic."""
+def _fingerprint(
+    shape: ModelShape, max_context: int, facts: dict[str, float], config: EngineConfig
+) -> str:
+    """Name everything that decides an answer: sizes, weights, how some are kept, the arithmetic.
+
+    Where positions are stretched for long contexts only, the context decides too.
+    """
     kinds = [head_kind(shape, config), config.kv_type]
-    everything = [asdict(shape), sorted(facts.items()), kinds, _core.NUMERICS_VERSION]
+    turns = shape.rope.frequencies(shape.head_dim, max_context).tolist()
+    everything = [asdict(shape), turns, sorted(facts.items()), kinds, _core.NUMERICS_VERSION]
     digest = hashlib.blake2b(json.dumps(everything).encode(), digest_size=8)
     return f"tc-{digest.hexdigest()}"
 
@@ -394,8 +438,8 @@ def self_test(kernels: str) -> str | None:
     return _core.self_test(kernels)
 
 
-def memory_needs(shape: ModelShape, config: EngineConfig) -> dict[str, int]:
-    """What `plan_memory` asks for beside the sizes, without loading anything.
+def plan_inputs(shape: ModelShape, config: EngineConfig) -> dict[str, int]:
+    """What `plan_memory` asks for beside a shape and the settings; nothing is loaded for it.
 
     Raises:
         LoadError: this machine cannot run the kernels, or they cannot compute such a model.

@@ -32,10 +32,10 @@ def inspect_model(path: Path, name: str, config: EngineConfig) -> ModelReport:
 
 def _plan(report: ModelReport, shape: ModelShape, config: EngineConfig) -> None:
     """Sum the memory, and refuse what does not fit as loading would."""
-    from tercet_engine.model_loader import memory_needs  # noqa: PLC0415 -- needs the extension
+    from tercet_engine.model_loader import plan_inputs  # noqa: PLC0415 -- needs the extension
 
     try:
-        needs = memory_needs(shape, config)
+        needs = plan_inputs(shape, config)
     except LoadError as error:
         report.refuse_for(error)
         return

@@ -40,7 +40,8 @@ class FetchBars:
         self._total: TaskID | None = None
 
     def start(self, what: str, files: Sequence[PlannedFile]) -> None:
-        """Show the bars."""
+        """Show the bars, below those of models that came before."""
+        self._tasks, self._total = {}, None
         for file in files:
             self._tasks[file.name] = self._add(file.name, file.num_bytes, file.num_done)
         if len(files) > 1:

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from tercet_engine import EMBEDDED_MODEL, PlannedFile
 from tercet_server.cli.fetch_progress import FetchBars, FetchLines
-from tests.cli.conftest import CLEAN_ENVIRONMENT, FakeClock, Outcome, run_process, running_server
+from tests.cli.conftest import CLEAN_ENVIRONMENT, Outcome, run_process, running_server
+from tests.conftest import FakeClock
 from tests.oracle.embedded_gguf import write_embedded
 from tests.oracle.fake_hub import COMMIT, FakeHub, serving
 

@@ -30,6 +30,7 @@ from tercet_engine.errors import (
     EngineDraining,
     EngineError,
     EngineOverloaded,
+    FetchFailed,
     GrammarFailed,
     InvalidConfig,
     InvalidGrammar,
@@ -50,7 +51,14 @@ from tercet_engine.errors import (
 )
 from tercet_engine.grammar import Grammar, GrammarKind, GrammarSpec
 from tercet_engine.histogram import HistogramCounts
-from tercet_engine.hub import EMBEDDED_MODEL, ModelFolder, find_model
+from tercet_engine.hub import (
+    EMBEDDED_MODEL,
+    FetchListener,
+    ModelFolder,
+    PlannedFile,
+    SilentFetch,
+    find_model,
+)
 from tercet_engine.loading import (
     load_engine,
     load_synthetic_engine,
@@ -100,6 +108,8 @@ __all__ = [
     "EngineInfo",
     "EngineOverloaded",
     "EngineStats",
+    "FetchFailed",
+    "FetchListener",
     "FinishReason",
     "GenerationDefaults",
     "Grammar",
@@ -118,6 +128,7 @@ __all__ = [
     "ModelFolder",
     "ModelNotFound",
     "OutOfMemory",
+    "PlannedFile",
     "Pooling",
     "ProgressListener",
     "ProgressOf",
@@ -127,6 +138,7 @@ __all__ = [
     "SamplingParams",
     "SelfTestFailed",
     "Silent",
+    "SilentFetch",
     "Speculation",
     "TemplateError",
     "TokenLogprobs",

@@ -16,6 +16,7 @@ EngineError
 ├── EngineDead                the engine's thread has ended
 └── LoadError                 the engine cannot be started
     ├── CheckpointError       a file is damaged or does not hold what it should
+    ├── FetchFailed           a model that is elsewhere could not be brought here
     ├── InvalidConfig
     ├── KernelUnavailable
     ├── ModelNotFound
@@ -174,6 +175,10 @@ class LoadError(EngineError):
 
 class CheckpointError(LoadError):
     """A file of the checkpoint is damaged, or does not hold what it should."""
+
+
+class FetchFailed(LoadError):
+    """A model that is elsewhere could not be brought here: the network, the disk, or its files."""
 
 
 class InvalidConfig(LoadError):

@@ -16,7 +16,7 @@ from tercet_engine.chat_template import ChatTemplate
 from tercet_engine.completion import EngineInfo, GenerationDefaults
 from tercet_engine.config import EngineConfig
 from tercet_engine.errors import ModelNotFound
-from tercet_engine.hub import EMBEDDED_MODEL, ModelFolder, find_model
+from tercet_engine.hub import EMBEDDED_MODEL, FetchListener, ModelFolder, find_model
 from tercet_engine.opened_model import open_model
 from tercet_engine.progress import ProgressListener, Silent
 from tercet_engine.synthetic import SHAPES, SyntheticWeights
@@ -31,6 +31,7 @@ def load_engine(
     config: EngineConfig | None = None,
     *,
     progress: ProgressListener | None = None,
+    fetching: FetchListener | None = None,
 ) -> AsyncEngine:
     """Load a model and start its engine.
 
@@ -40,6 +41,7 @@ def load_engine(
             found.
         config: the engine's bounds.
         progress: is told how far loading has come.
+        fetching: is told how far fetching has come, if the model must be fetched.
 
     Raises:
         LoadError: the model is not there, is damaged, unknown, or too large for this machine.
@@ -47,7 +49,7 @@ def load_engine(
     from tercet_engine.model_loader import load_model  # noqa: PLC0415 -- see the module's docstring
 
     config = config or EngineConfig()
-    folder = model if isinstance(model, ModelFolder) else find_model(model)
+    folder = model if isinstance(model, ModelFolder) else find_model(model, fetching)
     opened = open_model(folder.path)
     loaded = load_model(opened.checkpoint, config, progress or Silent())
     info = _info(folder.model_id, loaded, opened.stop_token_ids, opened.generation_defaults)

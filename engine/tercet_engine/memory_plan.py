@@ -108,6 +108,19 @@ def workspace_bytes(shape: ModelShape, config: EngineConfig, max_context: int) -
     return 4 * values
 
 
+def largest_context(
+    shape: ModelShape,
+    config: EngineConfig,
+    *,
+    weight_bytes: int,
+    block_bytes: int,
+    usable_bytes: int,
+) -> int:
+    """Tokens of the longest context that the model was made for and that fits; 0 if none does."""
+    fitting = _fitting_context(shape, config, block_bytes, usable_bytes - weight_bytes)
+    return min(shape.max_context, fitting)
+
+
 def _fitting_context(
     shape: ModelShape, config: EngineConfig, block_bytes: int, free_bytes: int
 ) -> int:

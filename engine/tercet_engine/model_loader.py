@@ -431,3 +431,23 @@ def measure_bandwidth(num_threads: int, num_bytes: int = 1 << 30, num_rounds: in
 def supported_kernels() -> list[str]:
     """Names of the kernel sets that this CPU can run, best first."""
     return _core.supported_kernels()
+
+
+def self_test(kernels: str) -> str | None:
+    """Compare a kernel set with the reference; None when every bit agrees."""
+    return _core.self_test(kernels)
+
+
+def plan_inputs(shape: ModelShape, config: EngineConfig) -> dict[str, int]:
+    """What `plan_memory` asks for beside a shape and the settings; nothing is loaded for it.
+
+    Raises:
+        LoadError: this machine cannot run the kernels, or they cannot compute such a model.
+    """
+    sizes = core_config(shape)
+    kernels = choose_kernels(config.kernels)
+    return {
+        "weight_bytes": _weight_bytes(shape, sizes, kernels, config),
+        "block_bytes": _core.KVCache.block_bytes(sizes, kind=config.kv_type),
+        "usable_bytes": usable_memory_bytes(),
+    }

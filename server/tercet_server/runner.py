@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 import uvicorn
 from typing_extensions import override
 
-from tercet_engine import AsyncEngine, ProgressOf, find_model, load_engines
+from tercet_engine import AsyncEngine, FetchListener, ProgressOf, find_model, load_engines
 from tercet_server.app import close_responses, create_app
 from tercet_server.config_file import InvalidConfigFile
 from tercet_server.daemon_thread import run_in_daemon_thread
@@ -48,9 +48,11 @@ OnReady = Callable[[str, ServedModels], None]
 """Is told the server's URL and its models once it serves."""
 
 
-def load_from_settings(settings: Settings, progress_of: ProgressOf) -> Sequence[AsyncEngine]:
-    """Load the models that the settings name."""
-    found = [find_model(choice.model) for choice in choices_of(settings)]
+def load_from_settings(
+    settings: Settings, progress_of: ProgressOf, fetching: FetchListener | None = None
+) -> Sequence[AsyncEngine]:
+    """Load the models that the settings name; `fetching` is told of those that are fetched."""
+    found = [find_model(choice.model, fetching) for choice in choices_of(settings)]
     names = names_of(settings, [folder.model_id for folder in found])
     models = {own.listed[0]: folder for own, folder in zip(names, found, strict=True)}
     return load_engines(models, settings.engine_config(), progress_of)

@@ -110,7 +110,7 @@ def test_a_hub_that_cannot_be_reached_is_told_with_the_way_around_it(
     outcome = tercet("bench", "tercet-tests/no-such-model", "--json")
 
     assert outcome.exit_code == 2
-    assert_is_one_sentence(outcome, "tercet-tests/no-such-model", "network", "hf download")
+    assert_is_one_sentence(outcome, "tercet-tests/no-such-model", "network", "tercet pull")
 
 
 def test_too_little_memory_is_told_with_the_sum(tercet: Tercet) -> None:

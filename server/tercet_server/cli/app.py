@@ -20,6 +20,10 @@ from tercet_server.cli.version import version_line
 
 COMMANDS: Final = {
     "serve": "Serve one model or several behind the OpenAI API.",
+    "pull": "Fetch a model from the Hugging Face Hub.",
+    "models": "List the models on this disk.",
+    "inspect": "Tell what a model is, and whether this machine can serve it.",
+    "verify": "Compare a model with published numbers, and with itself.",
     "chat": "Talk to a model in the terminal.",
     "bench": "Measure how fast this host runs a model, and what limits it.",
     "doctor": "Look at this host as a server would, and say what to change.",
@@ -30,6 +34,7 @@ COMMANDS: Final = {
 EPILOG: Final = examples(
     ("tercet serve", "the small model inside this package"),
     ("tercet serve microsoft/bitnet-b1.58-2B-4T", "a model from the Hugging Face Hub"),
+    ("tercet inspect ./model --context 4096", "what is it, does it fit?"),
     ("tercet chat", "talk to the server on this host"),
     ("tercet bench --synthetic 2b4t", "how fast is this host? downloads nothing"),
     ("tercet doctor", "is it fit to serve, and what could be better?"),

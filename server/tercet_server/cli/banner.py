@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import huggingface_hub
-
 from tercet_engine import EngineError
+from tercet_engine.gguf import GgufFile
 from tercet_engine.hub import find_model
 from tercet_server.cli.units import size
 from tercet_server.cli.version import version_line
@@ -86,18 +85,16 @@ class Banner:
 
 
 def _architecture(model: str | None) -> str | None:
-    """The name in the model's own config, from the files that have just been loaded."""
+    """The name that the model's own files give it, from the files that have just been loaded."""
     try:
-        config = find_model(model, _in_cache).path / "config.json"
+        path = find_model(model, offline=True).path
+        if path.is_file():
+            return GgufFile(path).config.architecture
+        config = path / "config.json"
         names = json.loads(config.read_text(encoding="utf-8")).get("architectures")
         return str(names[0])
     except (EngineError, OSError, ValueError, TypeError, LookupError):
         return None
-
-
-def _in_cache(name: str, **options: Any) -> str:
-    """What was fetched a moment ago, without asking the network again."""
-    return str(huggingface_hub.snapshot_download(name, local_files_only=True, **options))
 
 
 def _threads(count: int) -> str:

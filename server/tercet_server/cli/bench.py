@@ -11,6 +11,7 @@ from tercet_engine import EngineConfig
 from tercet_server.cli.bandwidth import BandwidthMeter
 from tercet_server.cli.examples import examples
 from tercet_server.cli.failure import UsageError
+from tercet_server.cli.fetch_progress import showing_fetch
 from tercet_server.cli.host import peak_memory_bytes
 from tercet_server.cli.measure import Workload, measure
 from tercet_server.cli.progress import showing_progress
@@ -39,8 +40,8 @@ def bench(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="A folder, or a name on the Hugging Face Hub. Unset: the small model inside this "
-            "package. \\[env: TERCET_MODEL]",
+            help="A folder, a GGUF file, or a name on the Hugging Face Hub. Unset: the small model "
+            "inside this package. \\[env: TERCET_MODEL]",
             metavar="MODEL",
         ),
     ] = None,
@@ -168,7 +169,8 @@ def bench(
         )
         raise UsageError(message)
     workload = Workload(prompt_tokens, generate_tokens, repeat, _numbers(streams))
-    source = find_source(model or _first_model_of_the_environment(), synthetic)
+    with showing_fetch(quiet=as_json) as fetching:
+        source = find_source(model or _first_model_of_the_environment(), synthetic, fetching)
     max_context = context or min(DEFAULT_CONTEXT, source.weights.shape.max_context)
     workload.check(max_context)
     config = EngineConfig(

@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from tercet_server.settings import Settings
 
 _MODELS: Final = (
-    "A folder, or a name on the Hugging Face Hub; NAME=MODEL gives it another name. "
+    "A folder, a GGUF file, or a name on the Hugging Face Hub; NAME=MODEL gives it another name. "
     "Several are served at once: requests say which."
 )
 ARGUMENTS: Final = frozenset({"model"})

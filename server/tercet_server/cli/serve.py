@@ -2,23 +2,26 @@
 
 import contextlib
 import errno
-import re
 import socket
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import typer
 
-from tercet_engine import ProgressListener, ProgressOf
+from tercet_engine import FetchListener, ProgressListener, ProgressOf
+from tercet_engine.hub import parse_hub_name
 from tercet_server.cli.banner import Banner
 from tercet_server.cli.examples import examples
 from tercet_server.cli.failure import cannot_listen
+from tercet_server.cli.fetch_progress import FetchBars, FetchLines
 from tercet_server.cli.options import with_settings
 from tercet_server.cli.progress import LoadingBar, LoadingLines
 from tercet_server.logs import make_logger
 from tercet_server.model_names import choices_of
+from tercet_server.runner import load_from_settings
 from tercet_server.runner import serve as run_server
 from tercet_server.served_models import ServedModels
 from tercet_server.settings import Settings, load_settings
@@ -49,11 +52,12 @@ def serve(**given: Any) -> None:
     is. Ctrl-C or SIGTERM ends it once its streams are finished.
     """
     settings = load_settings(**given)
-    with _showing_progress(settings) as progress_of:
+    with _showing_progress(settings) as (fetching, progress_of):
         try:
             exit_code = run_server(
                 settings,
                 progress_of=progress_of,
+                load=partial(load_from_settings, fetching=fetching),
                 on_ready=lambda url, models: _greet(settings, url, models),
             )
         except OSError as error:
@@ -64,8 +68,8 @@ def serve(**given: Any) -> None:
 
 
 @contextlib.contextmanager
-def _showing_progress(settings: Settings) -> Iterator[ProgressOf]:
-    """A bar for each model on a terminal, else lines of the server's own log."""
+def _showing_progress(settings: Settings) -> Iterator[tuple[FetchListener, ProgressOf]]:
+    """Bars for each model on a terminal, else lines of the server's own log."""
     say = make_logger(settings).info
     choices = choices_of(settings)
     for choice in choices:
@@ -85,14 +89,16 @@ def _showing_progress(settings: Settings) -> Iterator[ProgressOf]:
                 bars.callback(bar.finish)
                 return bar
 
-            yield bar_of
+            fetch_bars = FetchBars(Console(stderr=True))
+            bars.callback(fetch_bars.finish)
+            yield fetch_bars, bar_of
     else:
-        yield lambda name: LoadingLines(say, name=shown(name))
+        yield FetchLines(say), lambda name: LoadingLines(say, name=shown(name))
 
 
 def _is_on_the_hub(model: str | None) -> bool:
     """Whether the model will be looked for on the Hub, which may take a while."""
-    return bool(model and re.match(r"\w[^/]*/\w[^/]*$", model) and not Path(model).exists())
+    return bool(model and parse_hub_name(model) and not Path(model).expanduser().exists())
 
 
 def _greet(settings: Settings, url: str, models: ServedModels) -> None:

@@ -41,3 +41,21 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
     """Gives the folder of a small checkpoint by its name in `goldens`."""
     folder = tmp_path_factory.mktemp("checkpoints")
     return lambda name: goldens.unpack(name, folder)
+
+
+class FakeClock:
+    """Seconds that pass only when somebody says so."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def pass_by(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()

@@ -6,7 +6,7 @@
 // milliseconds, both limits are measured between those of each line, and every figure is the best.
 // The matrices are larger than the caches: as many copies are walked as fill 256 MB.
 //
-//   bench_kernels [KERNEL_SET [attention | TOKENS...]]
+//   bench_kernels [KERNEL_SET [attention | grouped] [TOKENS...]]
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -126,67 +126,147 @@ struct Shape {
 
 using Gemm = std::function<void(size_t copy, size_t tile_begin, size_t tile_end)>;
 
-// One line: `gemm` on all copies of a matrix of `bytes` that `memory` holds.
-void Report(const Kernels& kernels, const char* packing, const Shape& shape, size_t bytes,
-            size_t num_threads, size_t tokens, const uint8_t* memory, const Gemm& gemm) {
-  const double budget = std::string_view(kernels.name) == "reference" ? 2e7 : 4e9;  // products
-  const double tile_macs = static_cast<double>(kTileRows * shape.cols * tokens);
-  const size_t all_tiles = RoundUp(shape.rows, kTileRows) / kTileRows;
-  const auto affordable = static_cast<size_t>(budget / tile_macs);
-  const size_t tiles = std::clamp<size_t>(affordable, num_threads, all_tiles);
-  const size_t copies =
-      std::clamp<size_t>(affordable / tiles, 1, std::max<size_t>(1, kMatrixBytes / bytes));
-  const double macs = tile_macs * static_cast<double>(tiles * copies);
-  double best_seconds = 1e9;
+// A matrix in one packing, `bytes` of it, and its product.
+struct Contender {
+  const char* packing;
+  Shape shape;
+  size_t bytes;
+  Gemm gemm;
+};
+
+// How many tiles of how many copies of a matrix are one repetition.
+struct Portion {
+  size_t all_tiles;
+  size_t tiles;
+  size_t copies;
+
+  Portion(const Kernels& kernels, const Contender& one, size_t num_threads, size_t tokens)
+      : all_tiles(RoundUp(one.shape.rows, kTileRows) / kTileRows) {
+    const double budget = std::string_view(kernels.name) == "reference" ? 2e7 : 4e9;  // products
+    const double tile_macs = static_cast<double>(kTileRows * one.shape.cols * tokens);
+    const auto affordable = static_cast<size_t>(budget / tile_macs);
+    tiles = std::clamp<size_t>(affordable, num_threads, all_tiles);
+    copies =
+        std::clamp<size_t>(affordable / tiles, 1, std::max<size_t>(1, kMatrixBytes / one.bytes));
+  }
+};
+
+// One line each; they take turns, so that all of them are measured in the same seconds.
+void Report(const Kernels& kernels, size_t num_threads, size_t tokens, const uint8_t* memory,
+            const std::vector<Contender>& contenders) {
+  std::vector<double> best_seconds(contenders.size(), 1e9);
   double best_read = 0.0;
   double best_peak = 0.0;
   for (int i = 0; i < kRepeats; ++i) {
     best_read = std::max(best_read, ReadGigabytes(num_threads, memory));
     best_peak = std::max(best_peak, PeakGmacs(num_threads));
-    best_seconds = std::min(best_seconds, Seconds(num_threads, [&](size_t t) {
-                              for (size_t copy = 0; copy < copies; ++copy) {
-                                gemm(copy, tiles * t / num_threads, tiles * (t + 1) / num_threads);
-                              }
-                            }));
+    for (size_t c = 0; c < contenders.size(); ++c) {
+      const Portion portion(kernels, contenders[c], num_threads, tokens);
+      const double seconds = Seconds(num_threads, [&](size_t t) {
+        for (size_t copy = 0; copy < portion.copies; ++copy) {
+          contenders[c].gemm(copy, portion.tiles * t / num_threads,
+                             portion.tiles * (t + 1) / num_threads);
+        }
+      });
+      best_seconds[c] = std::min(best_seconds[c], seconds);
+    }
   }
-  const auto read = static_cast<double>(bytes * copies * tiles / all_tiles);
-  const double gigabytes = read / best_seconds * 1e-9;
-  const double gmacs = macs / best_seconds * 1e-9;
-  std::printf("%-12s %-8s %-20s %2zu %5zu %8.2f of %6.2f GB/s %4.0f %%  %8.1f", kernels.name,
-              packing, shape.name, num_threads, tokens, gigabytes, best_read,
-              100 * gigabytes / best_read, gmacs);
-  if (best_peak > 0.0) std::printf(" of %6.1f GMAC/s %4.0f %%", best_peak, 100 * gmacs / best_peak);
-  std::printf("\n");
+  for (size_t c = 0; c < contenders.size(); ++c) {
+    const Contender& one = contenders[c];
+    const Portion portion(kernels, one, num_threads, tokens);
+    const size_t tiles = portion.tiles * portion.copies;
+    const auto read = static_cast<double>(one.bytes * tiles / portion.all_tiles);
+    const auto macs = static_cast<double>(kTileRows * one.shape.cols * tokens * tiles);
+    const double gigabytes = read / best_seconds[c] * 1e-9;
+    const double gmacs = macs / best_seconds[c] * 1e-9;
+    std::printf("%-12s %-8s %-20s %2zu %5zu %8.2f of %6.2f GB/s %4.0f %%  %8.1f", kernels.name,
+                one.packing, one.shape.name, num_threads, tokens, gigabytes, best_read,
+                100 * gigabytes / best_read, gmacs);
+    if (best_peak > 0.0) {
+      std::printf(" of %6.1f GMAC/s %4.0f %%", best_peak, 100 * gmacs / best_peak);
+    }
+    std::printf("\n");
+  }
   std::fflush(stdout);
 }
 
 constexpr size_t kMaxTokens = 512;
 constexpr size_t kMaxCols = 6912;
 constexpr size_t kMaxRows = 128256;
+constexpr size_t kBenchGroup = 128;
+constexpr size_t kMaxGroups = NumGroups(kMaxCols, kBenchGroup);
 
 struct Memory {
-  Aligned<uint8_t> weights{std::max(kMatrixBytes, kMaxRows* size_t{2560})};
+  // Codes in every packing, and scales of groups that are normal numbers.
+  Aligned<uint8_t> weights{std::max(kMatrixBytes, kMaxRows* size_t{2560}), 0x55};
   Aligned<uint8_t> cache{kMatrixBytes / 2, 0x3c};  // small numbers of every type, no denormals
   Aligned<uint8_t> values{kMaxTokens * kMaxCols * 2};
   std::vector<float> row_scales = std::vector<float>(kMaxRows, 1.0f);
-  std::vector<float> scales = std::vector<float>(kMaxTokens, 1.0f);
-  std::vector<int32_t> sums = std::vector<int32_t>(kMaxTokens, 0);
+  std::vector<float> scales = std::vector<float>(kMaxTokens * kMaxGroups, 1.0f);
+  std::vector<int32_t> sums = std::vector<int32_t>(kMaxTokens * kMaxGroups, 0);
   std::vector<float> out = std::vector<float>(kMaxTokens * 13824);
 };
 
-void BenchTernary(const Kernels& kernels, const TernaryPacking& packing, const Shape& shape,
-                  size_t num_threads, const std::vector<size_t>& batches, Memory& memory) {
+Contender Ternary(const TernaryPacking& packing, const Shape& shape, size_t tokens,
+                  Memory& memory) {
   const size_t bytes = packing.bytes(shape.rows, shape.cols);
+  const auto gemm = [&packing, &memory, shape, tokens, bytes](size_t copy, size_t begin,
+                                                              size_t end) {
+    const TernaryMatrix w{memory.weights.get() + copy * bytes, memory.row_scales.data(), shape.rows,
+                          shape.cols};
+    const Int8Rows x{reinterpret_cast<const int8_t*>(memory.values.get()), memory.scales.data(),
+                     memory.sums.data(), tokens, RoundUp(shape.cols, kColumnAlign)};
+    packing.gemm(&w, &x, begin, end, memory.out.data(), shape.rows);
+  };
+  return {packing.name, shape, bytes, gemm};
+}
+
+Contender GroupedTernary(const GroupedPacking& packing, const Shape& shape, size_t tokens,
+                         Memory& memory) {
+  const size_t bytes = packing.bytes(shape.rows, shape.cols, kBenchGroup);
+  const auto gemm = [&packing, &memory, shape, tokens, bytes](size_t copy, size_t begin,
+                                                              size_t end) {
+    const GroupedMatrix w{memory.weights.get() + copy * bytes, memory.row_scales.data(), shape.rows,
+                          shape.cols, kBenchGroup};
+    const GroupedRows x{reinterpret_cast<const int8_t*>(memory.values.get()),
+                        memory.scales.data(),
+                        memory.sums.data(),
+                        tokens,
+                        RoundUp(shape.cols, kBenchGroup),
+                        NumGroups(shape.cols, kBenchGroup)};
+    packing.gemm(&w, &x, begin, end, memory.out.data(), shape.rows);
+  };
+  return {packing.name, shape, bytes, gemm};
+}
+
+void BenchTernary(const Kernels& kernels, const Shape& shape, size_t num_threads,
+                  const std::vector<size_t>& batches, Memory& memory) {
   for (const size_t tokens : batches) {
-    Report(kernels, packing.name, shape, bytes, num_threads, tokens, memory.weights.get(),
-           [&](size_t copy, size_t begin, size_t end) {
-             const TernaryMatrix w{memory.weights.get() + copy * bytes, memory.row_scales.data(),
-                                   shape.rows, shape.cols};
-             const Int8Rows x{reinterpret_cast<const int8_t*>(memory.values.get()),
-                              memory.scales.data(), memory.sums.data(), tokens,
-                              RoundUp(shape.cols, kColumnAlign)};
-             packing.gemm(&w, &x, begin, end, memory.out.data(), shape.rows);
-           });
+    std::vector<Contender> contenders;
+    for (size_t i = 0; i < kernels.num_packings; ++i) {
+      contenders.push_back(Ternary(kernels.packings[i], shape, tokens, memory));
+    }
+    Report(kernels, num_threads, tokens, memory.weights.get(), contenders);
+  }
+}
+
+// Beside what the same matrix takes without the scales of its groups.
+void BenchGrouped(const Kernels& kernels, size_t rows, size_t cols, size_t num_threads,
+                  const std::vector<size_t>& batches, Memory& memory) {
+  const std::string size = std::to_string(rows) + "x" + std::to_string(cols);
+  const std::string grouped = "grouped " + size;
+  const std::string rowwise = "rowwise " + size;
+  for (const size_t tokens : batches) {
+    std::vector<Contender> contenders;
+    for (size_t i = 0; i < kernels.num_grouped_packings; ++i) {
+      contenders.push_back(GroupedTernary(kernels.grouped_packings[i],
+                                          {grouped.c_str(), rows, cols}, tokens, memory));
+    }
+    for (size_t i = 0; i < kernels.num_packings; ++i) {
+      contenders.push_back(
+          Ternary(kernels.packings[i], {rowwise.c_str(), rows, cols}, tokens, memory));
+    }
+    Report(kernels, num_threads, tokens, memory.weights.get(), contenders);
   }
 }
 
@@ -198,18 +278,18 @@ void BenchHeadPlanes(const Kernels& kernels, const Shape& shape, size_t num_thre
     const WideRows x{memory.values.get(), memory.scales.data(), memory.sums.data(), tokens,
                      2 * RoundUp(shape.cols, kHeadAlign)};
     auto* out = memory.out.data();
-    Report(kernels, "high", shape, plane, num_threads, tokens, memory.weights.get(),
-           [&](size_t copy, size_t begin, size_t end) {
-             const HeadMatrix w{memory.weights.get() + copy * plane, nullptr, nullptr, shape.rows,
-                                shape.cols};
-             kernels.head_dots(&w, &x, begin, end, reinterpret_cast<int32_t*>(out), shape.rows);
-           });
-    Report(kernels, "both", shape, 2 * plane, num_threads, tokens, memory.weights.get(),
-           [&](size_t, size_t begin, size_t end) {
-             const HeadMatrix w{memory.weights.get(), memory.weights.get() + plane,
-                                memory.row_scales.data(), shape.rows, shape.cols};
-             kernels.head_gemm(&w, &x, begin, end, out, shape.rows);
-           });
+    const auto high = [&](size_t copy, size_t begin, size_t end) {
+      const HeadMatrix w{memory.weights.get() + copy * plane, nullptr, nullptr, shape.rows,
+                         shape.cols};
+      kernels.head_dots(&w, &x, begin, end, reinterpret_cast<int32_t*>(out), shape.rows);
+    };
+    const auto both = [&](size_t, size_t begin, size_t end) {
+      const HeadMatrix w{memory.weights.get(), memory.weights.get() + plane,
+                         memory.row_scales.data(), shape.rows, shape.cols};
+      kernels.head_gemm(&w, &x, begin, end, out, shape.rows);
+    };
+    Report(kernels, num_threads, tokens, memory.weights.get(),
+           {{"high", shape, plane, high}, {"both", shape, 2 * plane, both}});
   }
 }
 
@@ -340,18 +420,34 @@ constexpr Shape kTernaryShapes[] = {
 };
 constexpr Shape kHead = {"head 128256x2560", 128256, 2560};
 
-void Bench(const Kernels& kernels, const std::vector<size_t>& batches, Memory& memory) {
+void BenchGroupedShapes(const Kernels& kernels, size_t num_threads,
+                        const std::vector<size_t>& batches, Memory& memory) {
+  BenchGrouped(kernels, 4096, 4096, num_threads, batches, memory);
+  BenchGrouped(kernels, 12288, 4096, num_threads, batches, memory);
+}
+
+void Bench(const Kernels& kernels, std::string_view part, const std::vector<size_t>& batches,
+           Memory& memory) {
+  if (part == "attention") {
+    BenchAttentions(kernels, memory);
+    return;
+  }
   std::printf("%-12s %-8s %-20s %2s %5s\n", "kernels", "packing", "matrix", "thr", "tokens");
   for (const size_t num_threads : {1u, 2u}) {
-    for (size_t i = 0; i < kernels.num_packings; ++i) {
+    if (part.empty()) {
       for (const Shape& shape : kTernaryShapes) {
-        BenchTernary(kernels, kernels.packings[i], shape, num_threads, batches, memory);
+        BenchTernary(kernels, shape, num_threads, batches, memory);
       }
     }
-    BenchHeadPlanes(kernels, kHead, num_threads, memory);
+    BenchGroupedShapes(kernels, num_threads, batches, memory);
+    if (part.empty()) {
+      BenchHeadPlanes(kernels, kHead, num_threads, memory);
+    }
   }
-  BenchAttentions(kernels, memory);
-  BenchRows(kernels);
+  if (part.empty()) {
+    BenchAttentions(kernels, memory);
+    BenchRows(kernels);
+  }
 }
 
 }  // namespace
@@ -360,19 +456,19 @@ void Bench(const Kernels& kernels, const std::vector<size_t>& batches, Memory& m
 int main(int argc, char** argv) {
   try {
     tercet::Memory memory;
-    const bool only_attention = argc >= 3 && std::strcmp(argv[2], "attention") == 0;
+    std::string_view part;
     std::vector<size_t> batches;
-    for (int i = 2; i < argc && !only_attention; ++i) {
-      batches.push_back(std::clamp<size_t>(std::stoul(argv[i]), 1, tercet::kMaxTokens));
+    for (int i = 2; i < argc; ++i) {
+      if (std::strcmp(argv[i], "attention") == 0 || std::strcmp(argv[i], "grouped") == 0) {
+        part = argv[i];
+      } else {
+        batches.push_back(std::clamp<size_t>(std::stoul(argv[i]), 1, tercet::kMaxTokens));
+      }
     }
     if (batches.empty()) batches = {1, 2, 4, 8, 16, 64, 512};
     for (const tercet::Kernels* kernels : tercet::SupportedKernels()) {
       if (argc >= 2 && std::strcmp(argv[1], kernels->name) != 0) continue;
-      if (only_attention) {
-        tercet::BenchAttentions(*kernels, memory);
-      } else {
-        tercet::Bench(*kernels, batches, memory);
-      }
+      tercet::Bench(*kernels, part, batches, memory);
     }
   } catch (const std::exception& error) {
     std::printf("%s\n", error.what());

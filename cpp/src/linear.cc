@@ -128,21 +128,24 @@ Linear::Linear(const WeightPacking& packing, std::span<const std::size_t> part_r
 
 // What one thread needs to pack a tile.
 struct Linear::TileScratch {
-  TileScratch(std::size_t cols, std::size_t groups)
-      : num_groups(groups), codes(kTileRows * cols), scales(groups), halves(kTileRows * groups) {}
+  TileScratch(std::size_t cols, const Grid& grid)
+      : num_groups(grid.group() == 0 ? 1 : NumGroups(cols, grid.group())),
+        codes(kTileRows * cols),
+        scales(grid.weight_group == 0 ? 1 : NumGroups(cols, grid.weight_group)),
+        read_halves(scales.size()),
+        halves(kTileRows * num_groups) {}
 
   std::size_t num_groups;
-  std::vector<std::uint8_t> codes;    // [kTileRows][cols]
-  std::vector<float> scales;          // [num_groups], of one row
-  std::vector<std::uint16_t> halves;  // [kTileRows][num_groups]
+  std::vector<std::uint8_t> codes;         // [kTileRows][cols]
+  std::vector<float> scales;               // of one row, as the file has them
+  std::vector<std::uint16_t> read_halves;  // the same as float16
+  std::vector<std::uint16_t> halves;       // [kTileRows][num_groups], of the products
   std::vector<Outlier> outliers;
 };
 
 void Linear::Pack(ThreadPool& pool, std::size_t part, const TensorSource& source,
                   float multiplier) {
-  const std::size_t group = packing_.grid.group();
-  const std::size_t num_groups = group == 0 ? 1 : NumGroups(cols_, group);
-  std::vector<TileScratch> scratch(pool.num_threads(), TileScratch(cols_, num_groups));
+  std::vector<TileScratch> scratch(pool.num_threads(), TileScratch(cols_, packing_.grid));
   const std::size_t num_tiles = RoundUp(parts_[part].rows, kTileRows) / kTileRows;
   PackTiles(pool, num_tiles, [&](std::size_t tile, std::size_t worker) {
     PackTile(source, part, tile, multiplier, scratch[worker]);
@@ -163,8 +166,6 @@ void Linear::PackTile(const TensorSource& source, std::size_t part, std::size_t 
   const std::size_t rows = parts_[part].rows;
   const float scale = source.scale * multiplier;
   const std::size_t num_groups = scratch.num_groups;
-  // Where the weights have no groups of their own, a row is read as one and told as many.
-  const std::size_t num_read = packing_.grid.weight_group == 0 ? 1 : num_groups;
   for (std::size_t r = 0; r < kTileRows; ++r) {
     const std::size_t row = tile * kTileRows + r;
     const std::span codes = std::span(scratch.codes).subspan(r * cols_, cols_);
@@ -175,8 +176,8 @@ void Linear::PackTile(const TensorSource& source, std::size_t part, std::size_t 
       continue;
     }
     const std::size_t known = scratch.outliers.size();
-    ReadTernaryRow(source, row, packing_.grid.weight_group,
-                   {codes, std::span(scratch.scales).first(num_read)}, scratch.outliers);
+    ReadTernaryRow(source, row, packing_.grid.weight_group, {codes, scratch.scales},
+                   scratch.outliers);
     for (std::size_t i = known; i < scratch.outliers.size(); ++i) {
       scratch.outliers[i].row += static_cast<std::uint32_t>(offset);
       scratch.outliers[i].value *= scale;
@@ -185,10 +186,11 @@ void Linear::PackTile(const TensorSource& source, std::size_t part, std::size_t 
       row_scales_[offset + row] = scratch.scales[0] * scale;
       continue;
     }
-    if (packing_.grid.weight_group == 0) {
-      std::fill(scratch.scales.begin(), scratch.scales.end(), scratch.scales[0]);
+    row_scales_[offset + row] = Normalize(scratch.scales, scratch.read_halves) * scale;
+    const auto [weight_group, group] = std::pair(packing_.grid.weight_group, packing_.grid.group());
+    for (std::size_t g = 0; g < num_groups; ++g) {
+      halves[g] = scratch.read_halves[weight_group == 0 ? 0 : g * group / weight_group];
     }
-    row_scales_[offset + row] = Normalize(scratch.scales, halves) * scale;
   }
   // Memory is bounded while it is read, too: at most as many as a whole matrix may have, and a
   // tile.

@@ -30,6 +30,7 @@ from tercet_engine.errors import (
     EngineDraining,
     EngineError,
     EngineOverloaded,
+    FetchFailed,
     GrammarFailed,
     InvalidConfig,
     InvalidGrammar,
@@ -46,15 +47,25 @@ from tercet_engine.errors import (
     TemplateError,
     TooManyChoices,
     UnsupportedModel,
+    WaitedTooLong,
 )
 from tercet_engine.grammar import Grammar, GrammarKind, GrammarSpec
-from tercet_engine.hub import EMBEDDED_MODEL
+from tercet_engine.histogram import HistogramCounts
+from tercet_engine.hub import (
+    EMBEDDED_MODEL,
+    FetchListener,
+    ModelFolder,
+    PlannedFile,
+    SilentFetch,
+    find_model,
+)
 from tercet_engine.loading import (
     load_engine,
     load_synthetic_engine,
     measure_bandwidth,
     supported_kernels,
 )
+from tercet_engine.loading_together import ProgressOf, load_engines
 from tercet_engine.progress import ProgressListener, Silent
 from tercet_engine.sampling_params import (
     GREEDY_TEMPERATURE,
@@ -97,6 +108,8 @@ __all__ = [
     "EngineInfo",
     "EngineOverloaded",
     "EngineStats",
+    "FetchFailed",
+    "FetchListener",
     "FinishReason",
     "GenerationDefaults",
     "Grammar",
@@ -104,6 +117,7 @@ __all__ = [
     "GrammarKind",
     "GrammarSpec",
     "Head",
+    "HistogramCounts",
     "InvalidConfig",
     "InvalidGrammar",
     "InvalidSamplingParams",
@@ -111,24 +125,31 @@ __all__ = [
     "KernelUnavailable",
     "KvType",
     "LoadError",
+    "ModelFolder",
     "ModelNotFound",
     "OutOfMemory",
+    "PlannedFile",
     "Pooling",
     "ProgressListener",
+    "ProgressOf",
     "PromptEmpty",
     "PromptTooLong",
     "RequestError",
     "SamplingParams",
     "SelfTestFailed",
     "Silent",
+    "SilentFetch",
     "Speculation",
     "TemplateError",
     "TokenLogprobs",
     "Tokenizer",
     "TooManyChoices",
     "UnsupportedModel",
+    "WaitedTooLong",
+    "find_model",
     "json_rule",
     "load_engine",
+    "load_engines",
     "load_synthetic_engine",
     "measure_bandwidth",
     "supported_kernels",

@@ -11,10 +11,12 @@ EngineError
 │   ├── TemplateError
 │   └── TooManyChoices
 ├── EngineOverloaded          the waiting line is full; `retry_after_seconds` says when to come back
+│   └── WaitedTooLong         or would be, or was, too long a wait
 ├── EngineDraining            the engine is shutting down
 ├── EngineDead                the engine's thread has ended
 └── LoadError                 the engine cannot be started
     ├── CheckpointError       a file is damaged or does not hold what it should
+    ├── FetchFailed           a model that is elsewhere could not be brought here
     ├── InvalidConfig
     ├── KernelUnavailable
     ├── ModelNotFound
@@ -141,6 +143,18 @@ class EngineOverloaded(EngineError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class WaitedTooLong(EngineOverloaded):
+    """A request has waited as long as it may, or would have to. Nothing of it was computed."""
+
+    def __init__(self, max_seconds: float, retry_after_seconds: float) -> None:
+        EngineError.__init__(
+            self,
+            f"the server is busy: a request may wait {max_seconds:g} s for its turn, and this one "
+            f"would have to wait longer. Try again in {retry_after_seconds:.0f} s",
+        )
+        self.retry_after_seconds = retry_after_seconds
+
+
 class EngineDraining(EngineError):
     """The engine is shutting down."""
 
@@ -161,6 +175,10 @@ class LoadError(EngineError):
 
 class CheckpointError(LoadError):
     """A file of the checkpoint is damaged, or does not hold what it should."""
+
+
+class FetchFailed(LoadError):
+    """A model that is elsewhere could not be brought here: the network, the disk, or its files."""
 
 
 class InvalidConfig(LoadError):

@@ -45,6 +45,12 @@ _ROPE_FACTORS: Final = {
 }
 _BLOCKS: Final = {"tq1_0": 256, "tq2_0": 256, "q2_0_g64": 64, "q2_0_g128": 128, "ptq1_0": 128}
 """Layouts whose blocks have a float16 scale: columns of a block."""
+_GROUPS: Final = [0, 256, 128, 64]
+_ZEROS: Final = {
+    "tq1_0": np.array([0x80] * 48 + [0x7F] * 4, np.uint8),
+    "ptq1_0": np.array([0x80] * 24 + [0x7F] * 2, np.uint8),
+}
+"""The codes of a block of zeros; in the other layouts every byte is four codes of 1."""
 _TERNARY: Final = ("i2_s", *_BLOCKS)
 _SCALE_FIRST: Final = ("q2_0_g64", "q2_0_g128")
 _NUMBERS: Final = ("f32", "f16", "bf16")
@@ -95,6 +101,11 @@ class GgufCheckpoint:
     def embedding_name(self) -> str:
         """The file's name of the embedding."""
         return _EMBEDDING
+
+    @property
+    def default_template(self) -> str | None:
+        """The chat template of a model of this family that brings none."""
+        return self.family.chat_template
 
     @property
     def needs_grid(self) -> bool:
@@ -262,26 +273,41 @@ class GgufCheckpoint:
         return layouts
 
     def _common_group(self) -> int:
-        """Columns that share a scale: a block's, or a row's where all its blocks agree."""
-        groups = []
+        """The largest group of columns that share a scale in every matrix; 0: whole rows do."""
+        largest = _GROUPS
         for layer, name in self._linears():
             tensor = self.linear_name(layer, name)
             block = _BLOCKS.get(self._layout(tensor))
-            if block is None:
-                continue
-            scales = self._block_scales(tensor, self.shape.linear_shapes[name], block)
-            if not np.isfinite(scales).all():
-                message = f"{self.folder}: {tensor} has a scale that is not finite"
-                raise CheckpointError(message)
-            largest = scales.max(axis=1, keepdims=True)
-            if ((scales != 0) & (scales != largest)).any():
-                groups.append(block)
-        return min(groups, default=0)
+            if block is not None:
+                scales = self._block_scales(tensor, self.shape.linear_shapes[name], block)
+                largest = [group for group in largest if _share_scales(scales, group, block)]
+        return largest[0]
 
     def _block_scales(self, name: str, shape: tuple[int, int], block: int) -> Float32Array:
-        """The scales of a matrix's blocks, float32 [rows, cols / block]; of empty ones 0."""
+        """The scales of a matrix's blocks, float32 [rows, cols / block]; 0 of those of zeros."""
         source = self._matrix(name, shape)
         num_blocks = shape[0] * shape[1] // block
         blocks = source.data[: self.num_bytes_of(name)].reshape(num_blocks, -1)
-        halves = blocks[:, :2] if source.layout in _SCALE_FIRST else blocks[:, -2:]
-        return halves.copy().view(np.float16).astype(np.float32).reshape(shape[0], -1)
+        is_first = source.layout in _SCALE_FIRST
+        halves = blocks[:, :2] if is_first else blocks[:, -2:]
+        codes = blocks[:, 2:] if is_first else blocks[:, :-2]
+        scales = halves.copy().view(np.float16).astype(np.float32).reshape(-1)
+        if not np.isfinite(scales).all():
+            message = f"{self.folder}: {name} has a scale that is not finite"
+            raise CheckpointError(message)
+        scales[(codes == _ZEROS.get(source.layout, np.uint8(0x55))).all(axis=1)] = 0
+        return scales.reshape(shape[0], -1)
+
+
+def _share_scales(scales: Float32Array, group: int, block: int) -> bool:
+    """Whether blocks within each group have one scale; those of zeros have any."""
+    width = scales.shape[1] * block if group == 0 else group
+    if width == block:
+        return True
+    if width < block or scales.shape[1] * block % width:
+        return False
+    groups = scales.reshape(-1, width // block)
+    present = groups != 0
+    low = np.where(present, groups, np.inf).min(axis=1)
+    high = np.where(present, groups, -np.inf).max(axis=1)
+    return bool((low >= high).all())

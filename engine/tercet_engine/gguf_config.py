@@ -28,11 +28,13 @@ class GgufFamily:
 
     Attributes:
         config: the keys of a `config.json` that follow from it.
+        defines_activations: it alone says whether they are quantised.
         has_paired_rows: rows of queries and keys lie in pairs, as converters of it write them.
         overrides: what public files leave out and is filled in, in words.
     """
 
     config: dict[str, Any]
+    defines_activations: bool = False
     has_paired_rows: bool = False
     overrides: tuple[str, ...] = ()
 
@@ -44,6 +46,7 @@ _RELU2: Final = GgufFamily(
         "quantization_config": _BITNET,
         "tie_word_embeddings": True,
     },
+    defines_activations=True,
     overrides=("activation: squared ReLU, which the file does not name",),
 )
 _FAMILIES: Final[dict[str, GgufFamily]] = {
@@ -56,7 +59,8 @@ _FAMILIES: Final[dict[str, GgufFamily]] = {
             "weight_bits": 1,
             "input_bits": 8,
             "tie_word_embeddings": True,
-        }
+        },
+        defines_activations=True,
     ),
     "llama": GgufFamily(
         {"architectures": ["LlamaForCausalLM"], "hidden_act": "silu"}, has_paired_rows=True
@@ -133,8 +137,8 @@ def config_of(
         "attn_logit_softcapping": value("attn_logit_softcapping"),
         "final_logit_softcapping": value("final_logit_softcapping"),
     }
-    if quantises_activations and "architectures" in config:
-        config.setdefault("quantization_config", _BITNET)
+    if quantises_activations and not family.defines_activations:
+        config["quantization_config"] = _BITNET
     if (activation := value("hidden_activation") or value("hidden_act")) is not None:
         config["hidden_act"] = activation
     if architecture == "minicpm":

@@ -16,7 +16,7 @@ from tercet_engine.chat_template import ChatTemplate
 from tercet_engine.completion import EngineInfo, GenerationDefaults
 from tercet_engine.config import EngineConfig
 from tercet_engine.errors import ModelNotFound
-from tercet_engine.hub import EMBEDDED_MODEL, find_model
+from tercet_engine.hub import EMBEDDED_MODEL, FetchListener, ModelFolder, find_model
 from tercet_engine.opened_model import open_model
 from tercet_engine.progress import ProgressListener, Silent
 from tercet_engine.synthetic import SHAPES, SyntheticWeights
@@ -27,18 +27,21 @@ if TYPE_CHECKING:
 
 
 def load_engine(
-    model: str | Path | None = None,
+    model: str | Path | ModelFolder | None = None,
     config: EngineConfig | None = None,
     *,
     progress: ProgressListener | None = None,
+    fetching: FetchListener | None = None,
 ) -> AsyncEngine:
     """Load a model and start its engine.
 
     Args:
         model: a checkpoint's folder, a GGUF file, a name on the Hugging Face Hub ("org/name" or
-            "org/name@revision"), or None for the model inside this package.
+            "org/name@revision"), or None for the model inside this package; or what `find_model`
+            found.
         config: the engine's bounds.
         progress: is told how far loading has come.
+        fetching: is told how far fetching has come, if the model must be fetched.
 
     Raises:
         LoadError: the model is not there, is damaged, unknown, or too large for this machine.
@@ -46,7 +49,7 @@ def load_engine(
     from tercet_engine.model_loader import load_model  # noqa: PLC0415 -- see the module's docstring
 
     config = config or EngineConfig()
-    folder = find_model(model)
+    folder = model if isinstance(model, ModelFolder) else find_model(model, fetching)
     opened = open_model(folder.path)
     loaded = load_model(opened.checkpoint, config, progress or Silent())
     info = _info(folder.model_id, loaded, opened.stop_token_ids, opened.generation_defaults)
@@ -128,4 +131,5 @@ def _info(
         weight_bytes=model.weight_bytes,
         decode_bytes=model.decode_bytes,
         kv_cache_bytes=loaded.plan.kv_cache_bytes,
+        workspace_bytes=loaded.plan.workspace_bytes,
     )

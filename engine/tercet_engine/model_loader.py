@@ -27,6 +27,7 @@ from tercet_engine.errors import (
 from tercet_engine.grid import TensorGrid, common_group
 from tercet_engine.kernel_trial import try_kernels
 from tercet_engine.memory_plan import MemoryPlan, plan_memory
+from tercet_engine.memory_sharing import MemoryNeeds
 from tercet_engine.model_runner import ModelRunner
 from tercet_engine.model_shape import ModelShape
 from tercet_engine.packed.checkpoint import PackedCheckpoint
@@ -147,9 +148,8 @@ def load_model(
         LoadError: a tensor is damaged, the memory is too small, or the kernels cannot run.
     """
     kernels = choose_kernels(config.kernels)
-    if isinstance(source, PackedCheckpoint):
-        config = replace(config, packing=_packing_of_files(source.shape, kernels, config.packing))
-    elif source.needs_grid:
+    config = _kept_as_it_lies(source, config, kernels)
+    if not isinstance(source, PackedCheckpoint) and source.needs_grid:
         source = source.with_shape(find_grid(source, progress))
     check_packing(config.packing, kernels, source.shape)
     sizes = core_config(source.shape)
@@ -165,6 +165,26 @@ def load_model(
     except (MemoryError, RuntimeError) as error:  # what C++ throws if the system gives no more
         message = f"the system refused memory or threads while the model was built: {error}"
         raise OutOfMemory(message) from error
+
+
+def memory_needs(source: WeightSource | PackedCheckpoint, config: EngineConfig) -> MemoryNeeds:
+    """What a model will need of the memory; nothing large is read for it.
+
+    Of a model whose grid is yet to be found it is the most that it can come to.
+
+    Raises:
+        LoadError: its sizes are unknown here, or the kernels cannot run.
+    """
+    kernels = choose_kernels(config.kernels)
+    config = _kept_as_it_lies(source, config, kernels)
+    shape = replace(source.shape, weight_group=64) if source.needs_grid else source.shape
+    check_packing(config.packing, kernels, shape)
+    sizes = core_config(shape)
+    return MemoryNeeds(
+        shape,
+        weight_bytes=_weight_bytes(shape, sizes, kernels, config),
+        block_bytes=_core.KVCache.block_bytes(sizes, kind=config.kv_type),
+    )
 
 
 def _build(
@@ -201,7 +221,7 @@ def _build(
         ),
         shape=source.shape,
         plan=plan,
-        fingerprint=_fingerprint(source.shape, facts, config),
+        fingerprint=_fingerprint(source.shape, plan.max_context, facts, config),
     )
 
 
@@ -245,6 +265,24 @@ def choose_kernels(name: str) -> str:
     return chosen
 
 
+def kernel_verdicts() -> dict[str, str | None]:
+    """Each kernel set that this CPU can run, best first, and how it differs from the reference.
+
+    None: it does not. Those that may not run at all are tried in a process of their own.
+    """
+    verdicts: dict[str, str | None] = {}
+    for name in _core.supported_kernels():
+        is_rare = name in _REPLACEABLE
+        problem = try_kernels(name, Path(_core.__file__)) if is_rare else None
+        verdicts[name] = problem or _core.self_test(name)
+    return verdicts
+
+
+def cpu_features() -> list[str]:
+    """The instruction sets found that some kernel set asks for."""
+    return _core.cpu_features()
+
+
 def check_packing(name: str, kernels: str, shape: ModelShape) -> None:
     """Check that a kernel set can keep a model's weights so.
 
@@ -262,11 +300,15 @@ def check_packing(name: str, kernels: str, shape: ModelShape) -> None:
         raise KernelUnavailable(message)
 
 
-def _packing_of_files(shape: ModelShape, kernels: str, asked: str) -> str:
-    """The packing to keep a converted model's weights in: unless another is asked, the files'."""
-    is_grouped = bool(shape.weight_group or shape.activation_group)
+def _kept_as_it_lies(
+    source: WeightSource | PackedCheckpoint, config: EngineConfig, kernels: str
+) -> EngineConfig:
+    """The config with the packing of a converted model's files, unless another is asked for."""
+    if not isinstance(source, PackedCheckpoint) or config.packing != AUTO_PACKING:
+        return config
+    is_grouped = bool(source.shape.weight_group or source.shape.activation_group)
     own = _core.tiles_packing(kernels, grouped=is_grouped)
-    return own if asked == AUTO_PACKING and own is not None else asked
+    return replace(config, packing=own or AUTO_PACKING)
 
 
 def core_config(shape: ModelShape) -> _core.ModelConfig:
@@ -388,10 +430,16 @@ def core_source(source: TensorSource) -> _core.TensorSource:
     return _core.TensorSource(**fields)
 
 
-def _fingerprint(shape: ModelShape, facts: Mapping[str, float], config: EngineConfig) -> str:
-    """Name everything that decides an answer: sizes, weights, how some are kept, the arithmetic."""
+def _fingerprint(
+    shape: ModelShape, max_context: int, facts: Mapping[str, float], config: EngineConfig
+) -> str:
+    """Name everything that decides an answer: sizes, weights, how some are kept, the arithmetic.
+
+    Where positions are stretched for long contexts only, the context decides too.
+    """
     kinds = [head_kind(shape, config), config.kv_type]
-    everything = [asdict(shape), sorted(facts.items()), kinds, _core.NUMERICS_VERSION]
+    turns = shape.rope.frequencies(shape.head_dim, max_context).tolist()
+    everything = [asdict(shape), turns, sorted(facts.items()), kinds, _core.NUMERICS_VERSION]
     digest = hashlib.blake2b(json.dumps(everything).encode(), digest_size=8)
     return f"tc-{digest.hexdigest()}"
 
@@ -404,3 +452,23 @@ def measure_bandwidth(num_threads: int, num_bytes: int = 1 << 30, num_rounds: in
 def supported_kernels() -> list[str]:
     """Names of the kernel sets that this CPU can run, best first."""
     return _core.supported_kernels()
+
+
+def self_test(kernels: str) -> str | None:
+    """Compare a kernel set with the reference; None when every bit agrees."""
+    return _core.self_test(kernels)
+
+
+def plan_inputs(shape: ModelShape, config: EngineConfig) -> dict[str, int]:
+    """What `plan_memory` asks for beside a shape and the settings; nothing is loaded for it.
+
+    Raises:
+        LoadError: this machine cannot run the kernels, or they cannot compute such a model.
+    """
+    sizes = core_config(shape)
+    kernels = choose_kernels(config.kernels)
+    return {
+        "weight_bytes": _weight_bytes(shape, sizes, kernels, config),
+        "block_bytes": _core.KVCache.block_bytes(sizes, kind=config.kv_type),
+        "usable_bytes": usable_memory_bytes(),
+    }

@@ -1,5 +1,10 @@
 """The runner that is the real model: arrays to C++, tokens back."""
 
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
 from tercet_engine import _core
 from tercet_engine.batch import Batch
 from tercet_engine.config import BLOCK_SIZE, KvType
@@ -84,6 +89,40 @@ class ModelRunner:
             samples.top_logprobs,
             hidden,
         )
+
+    def logits(
+        self, prompts: Sequence[Sequence[int]], *, piece: int | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Compute the logits after every token of some prompts: float32 [all tokens, vocab].
+
+        Writes to the cache from its first block on, so it is not for a runner that serves.
+
+        Args:
+            prompts: share batches; their rows come one prompt after the other.
+            piece: compute at most so many tokens of each at a time; None: all.
+        """
+        widths = [-(-len(prompt) // BLOCK_SIZE) for prompt in prompts]
+        tables = np.zeros((len(prompts), max(widths)), np.int32)
+        for row, width, end in zip(tables, widths, np.cumsum(widths), strict=True):
+            row[:width] = np.arange(end - width, end)
+        rows: list[list[npt.NDArray[np.float32]]] = [[] for _ in prompts]
+        longest = max(map(len, prompts))
+        for start in range(0, longest, piece or longest):
+            live = [i for i, prompt in enumerate(prompts) if len(prompt) > start]
+            parts = [prompts[i][start : start + (piece or longest)] for i in live]
+            starts = np.cumsum([0, *map(len, parts)], dtype=np.int32)
+            self._model.forward(
+                self._cache,
+                np.array([token for part in parts for token in part], np.int32),
+                starts,
+                np.full(len(live), start, np.int32),
+                np.ascontiguousarray(tables[live]),
+                np.arange(starts[-1], dtype=np.int32),
+            )
+            computed = np.split(self._model.logits(), starts[1:-1])
+            for index, part in zip(live, computed, strict=True):
+                rows[index].append(part)
+        return np.concatenate([part for prompt in rows for part in prompt])
 
     def head_stats(self) -> dict[str, int]:
         """How tokens were drawn since the model was built."""

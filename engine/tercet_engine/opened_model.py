@@ -66,7 +66,6 @@ def open_model(path: Path) -> OpenedModel:
     """
     checkpoint = open_checkpoint(path)
     files: GgufFiles | ModelFiles
-    default_template = None
     if isinstance(checkpoint, GgufCheckpoint):
         files = GgufFiles(checkpoint.file.config)
         tokenizer = files.tokenizer()
@@ -75,8 +74,6 @@ def open_model(path: Path) -> OpenedModel:
         files = ModelFiles(path, checkpoint.config)
         tokenizer = Tokenizer.from_folder(path)
         overrides = checkpoint.overrides if isinstance(checkpoint, PackedCheckpoint) else ()
-    if not isinstance(checkpoint, PackedCheckpoint):
-        default_template = checkpoint.family.chat_template
     vocab_size = checkpoint.shape.vocab_size
     if tokenizer.vocab_size > vocab_size:
         message = (
@@ -88,7 +85,7 @@ def open_model(path: Path) -> OpenedModel:
     return OpenedModel(
         checkpoint=checkpoint,
         tokenizer=tokenizer,
-        chat_template=files.chat_template(tokenizer, default_template),
+        chat_template=files.chat_template(tokenizer, checkpoint.default_template),
         stop_token_ids=files.stop_token_ids(tokenizer, vocab_size),
         generation_defaults=files.generation_defaults(),
         overrides=overrides,

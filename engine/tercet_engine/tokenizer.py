@@ -68,6 +68,11 @@ class Tokenizer:
         num_own = self._backend.get_vocab_size(with_added_tokens=False)
         return max([num_own, *(token + 1 for token in self._added)])
 
+    @property
+    def kind(self) -> str:
+        """How it finds tokens: "BPE", "Unigram" or another."""
+        return type(self._backend.model).__name__
+
     def digest(self) -> str:
         """A name for all that the tokenizer does."""
         return hashlib.blake2b(self.to_json().encode(), digest_size=16).hexdigest()

@@ -26,7 +26,22 @@ def assert_is_one_sentence(outcome: Outcome, *words: str) -> None:
         (["nope"], ["nope", "tercet --help"]),
         (["--nope"], ["--nope", "tercet --help"]),
         (["serve", "--nope"], ["--nope", "tercet serve --help"]),
-        (["serve", "a", "b"], ["b", "tercet serve --help"]),
+        (["serve", "a", "b"], ["a is neither a folder nor a name"]),
+        (["serve", "tercet-tiny", "tercet-tiny"], ["two models are called tercet-tiny"]),
+        (["serve", "--alias", "a"], ["--alias", "NAME=MODEL", "'a'"]),
+        (["serve", "--alias", "a=b"], ["alias a=b", "no model is called b", "tercet-tiny"]),
+        (
+            ["serve", "a=tercet-tiny", "--served-model-name", "b"],
+            ["--served-model-name", "--alias"],
+        ),
+        (
+            ["serve", "a=tercet-tiny", "b=tercet-tiny", "--context", "4096"],
+            ["a: --context is 4096", "2048"],
+        ),
+        (
+            ["serve", "a=tercet-tiny", "b=tercet-tiny", "--kv-cache-bytes", "1KiB"],
+            ["a: a KV cache of 1024 bytes", "--kv-cache-bytes"],
+        ),
         (["serve", "--port"], ["--port"]),
         (["serve", "--port", "abc"], ["--port", "whole number", "'abc'"]),
         (["serve", "--port", "70000"], ["--port", "65535", "70000"]),
@@ -34,7 +49,7 @@ def assert_is_one_sentence(outcome: Outcome, *words: str) -> None:
         (["serve", "--head", "int4"], ["--head", "int8", "bf16", "int4"]),
         (["serve", "--max-sequences", "600"], ["--max-sequences", "--batch-tokens", "512", "600"]),
         (["serve", "--max-body-bytes", "1"], ["--max-body-bytes", "1024"]),
-        (["serve", "--log-format", "xml"], ["--log-format", "console", "json", "xml"]),
+        (["serve", "--log-format", "xml"], ["--log-format", "text", "json", "xml"]),
         (["bench", "--threads", "0"], ["--threads", "1 to 1024", "'0'", "TERCET_THREADS"]),
         (["bench", "--repeat", "x"], ["--repeat", "whole number", "'x'"]),
         (["bench", "--head", "int4"], ["--head", "int8 or bf16", "'int4'"]),
@@ -95,7 +110,7 @@ def test_a_hub_that_cannot_be_reached_is_told_with_the_way_around_it(
     outcome = tercet("bench", "tercet-tests/no-such-model", "--json")
 
     assert outcome.exit_code == 2
-    assert_is_one_sentence(outcome, "tercet-tests/no-such-model", "network", "hf download")
+    assert_is_one_sentence(outcome, "tercet-tests/no-such-model", "network", "tercet pull")
 
 
 def test_too_little_memory_is_told_with_the_sum(tercet: Tercet) -> None:

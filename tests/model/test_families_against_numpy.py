@@ -10,22 +10,17 @@ far its own bfloat16 run is.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tercet_engine import _core
-from tercet_engine.checkpoint import Checkpoint
-from tercet_engine.config import EngineConfig
-from tercet_engine.families.family import WeightForm
-from tercet_engine.model_loader import LoadedModel, load_model
-from tercet_engine.progress import Silent
+from tercet_engine import CheckpointError, UnsupportedModel, _core
+from tests.model.running import load
 from tests.model.test_forward_against_numpy import LINEARS, logits
 from tests.oracle import goldens
 from tests.oracle.decoder_numpy import Decoder, Floats
-from tests.oracle.layouts import LAYOUTS
+from tests.oracle.layouts import LAYOUTS, float16, make
 
 DENSE = ("families/llama_dense", "families/minicpm_dense", "families/qwen3_dense")
 ADDED_TO_THE_RESIDUAL = ("o", "down")
@@ -61,20 +56,12 @@ def activation_group(name: str) -> int:
     return 0 if layout.form != "dense" else layout.scale_group or 128
 
 
-def loaded(folder: Path, name: str, **settings: object) -> LoadedModel:
-    """Load a checkpoint whose grid is known from how it was made."""
-    checkpoint = Checkpoint(folder)
-    if checkpoint.form is WeightForm.DENSE:
-        layout = LAYOUTS[name.removeprefix("families/")]
-        checkpoint = checkpoint.with_shape(
-            replace(
-                checkpoint.shape,
-                weight_group=layout.scale_group,
-                has_ternary_head=layout.has_ternary_tables,
-            )
-        )
-    settings = {"num_threads": 1, "head": "bf16", **settings}
-    return load_model(checkpoint, EngineConfig(**settings), Silent())
+def test_the_grid_of_plain_numbers_is_found(checkpoints: Callable[[str], Path], name: str) -> None:
+    layout = LAYOUTS[name.removeprefix("families/")]
+    shape = load(checkpoints(name)).shape
+
+    assert shape.weight_group == layout.scale_group
+    assert shape.has_ternary_head is layout.has_ternary_tables
 
 
 def test_linear_layers_are_those_of_the_numpy_model(
@@ -82,15 +69,14 @@ def test_linear_layers_are_those_of_the_numpy_model(
 ) -> None:
     golden = goldens.golden(name)
     oracle = Decoder(checkpoints(name), activation_group=activation_group(name))
-    model = loaded(checkpoints(name), name, kernels=kernels)
-    shape = Checkpoint(checkpoints(name)).shape
+    model = load(checkpoints(name), kernels=kernels)
 
     assert model.runner.model.num_outliers == 0
     for short, module in LINEARS.items():
         full = f"model.layers.0.{module}"
         x = np.ascontiguousarray(golden[f"in.{full}"])
         # A branch is multiplied where it ends.
-        multiplier = shape.residual_scale if short in ADDED_TO_THE_RESIDUAL else 1.0
+        multiplier = model.shape.residual_scale if short in ADDED_TO_THE_RESIDUAL else 1.0
         theirs = oracle.linear(full, x) * np.float32(multiplier)
         ours = model.runner.model.apply_linear(0, short, x)
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6 * np.abs(theirs).max())
@@ -108,7 +94,7 @@ def test_logits_are_those_of_the_numpy_model(
         activation_group=activation_group(name),
         rounds_head=has_ternary_head and head == "int8",
     )
-    model = loaded(checkpoints(name), name, kernels=kernels, head=head)
+    model = load(checkpoints(name), kernels=kernels, head=head)
 
     assert_close(logits(model, tokens), oracle.logits(tokens))
 
@@ -117,7 +103,7 @@ def test_logits_are_those_of_transformers(
     checkpoints: Callable[[str], Path], name: str, kernels: str
 ) -> None:
     golden = goldens.golden(name)
-    model = loaded(checkpoints(name), name, kernels=kernels)
+    model = load(checkpoints(name), kernels=kernels)
 
     ours = logits(model, golden["ids"].tolist(), kv_type="f32")
 
@@ -129,7 +115,38 @@ def test_rounding_activations_moves_logits_as_little_as_bfloat16_moves_transform
     checkpoints: Callable[[str], Path], dense: str
 ) -> None:
     golden = goldens.golden(dense)
-    ours = logits(loaded(checkpoints(dense), dense), golden["ids"].tolist(), kv_type="f32")
+    ours = logits(load(checkpoints(dense)), golden["ids"].tolist(), kv_type="f32")
 
     moved = np.square(ours - golden["hf_f32"]).mean()
     assert moved < 1.25**2 * np.square(golden["hf_bf16"] - golden["hf_f32"]).mean()
+
+
+def test_an_ordinary_llama_is_refused_as_not_ternary(tmp_path: Path) -> None:
+    masters = make("llama_masters")
+    del masters.config["is_bitnet_config"]
+
+    with pytest.raises(UnsupportedModel, match=r"q_proj.weight is not ternary: \d+.\d% of its"):
+        load(masters.write(tmp_path))
+
+
+def test_plain_numbers_that_are_not_finite_are_refused_by_name(tmp_path: Path) -> None:
+    dense = make("llama_dense")
+    name = "model.layers.1.mlp.up_proj.weight"
+    dense.tensors[name] = float16(np.full((256, 128), np.inf))
+
+    with pytest.raises(CheckpointError, match=f"{name}: .*not finite"):
+        load(dense.write(tmp_path))
+
+
+def test_a_few_weights_that_are_on_no_grid_are_computed_as_they_are(tmp_path: Path) -> None:
+    dense = make("qwen3_dense")
+    name = "model.layers.0.self_attn.v_proj"
+    dense.tensors[f"{name}.weight"][1][5, 17] *= 3
+    folder = dense.write(tmp_path)
+    x = np.random.default_rng(0).standard_normal((4, 256), np.float32)
+    theirs = Decoder(folder, activation_group=128).linear(name, x)
+
+    model = load(folder).runner.model
+    assert model.num_outliers == 1
+    ours = model.apply_linear(0, "v", x)
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6 * np.abs(theirs).max())

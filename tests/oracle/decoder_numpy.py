@@ -78,7 +78,7 @@ class Decoder:
             hidden = hidden + branch * self._feed_forward(prefix, hidden)
         x = self._norm("model.norm", hidden)
         x = x * np.float32(self.config.get("dim_model_base", x.shape[-1]) / x.shape[-1])
-        return (self._rounded(x) if self.rounds_head else x) @ head.T
+        return (self.rounded(x) if self.rounds_head else x) @ head.T
 
     def linear(self, name: str, x: Floats) -> Floats:
         """A ternary matrix: its own norm if it has one, rounded activations, its bias."""
@@ -86,7 +86,7 @@ class Decoder:
         if f"{name}.rms_norm.weight" in self.tensors:
             x = self._norm(f"{name}.rms_norm", x, self._quantization.get("rms_norm_eps", 1e-6))
         if self.form == "dense":
-            product = self._rounded(x) @ weights.T
+            product = self.rounded(x) @ weights.T
         else:
             # Quantise each row of activations to int8, multiply exactly, scale back.
             largest = np.maximum(np.abs(x).max(axis=-1, keepdims=True), np.float32(1e-5))
@@ -96,14 +96,15 @@ class Decoder:
             product = sums.astype(np.float32) / to_int8 * scale
         return product + self.tensors.get(f"{name}.bias", np.float32(0))
 
-    def _rounded(self, x: Floats) -> Floats:
+    def rounded(self, x: Floats) -> Floats:
         """Activations as integers of each group would give them back."""
         if not self.activation_group:
             return x
         num_cols = x.shape[-1]
-        spare = -num_cols % self.activation_group
+        group = min(self.activation_group, num_cols)
+        spare = -num_cols % group
         padded = np.pad(x, [*([(0, 0)] * (x.ndim - 1)), (0, spare)])
-        groups = padded.reshape(*x.shape[:-1], -1, self.activation_group)
+        groups = padded.reshape(*x.shape[:-1], -1, group)
         largest = np.abs(groups).max(axis=-1, keepdims=True)
         to_integer = np.float32(self.largest_integer) / np.where(largest > 0, largest, 1)
         rounded: Floats = np.rint(groups * to_integer) / to_integer

@@ -1,6 +1,7 @@
 // The sizes of a model, and the choices that families of models differ by.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <vector>
 
@@ -14,8 +15,13 @@ struct Grid {
   std::size_t weight_group = 0;
   std::size_t activation_group = 0;
 
-  // The groups that products are computed in; 0: none.
-  std::size_t group() const { return weight_group != 0 ? weight_group : activation_group; }
+  // The groups that products are computed in, the smaller of both; 0: none.
+  std::size_t group() const {
+    if (weight_group == 0 || activation_group == 0) {
+      return weight_group + activation_group;
+    }
+    return std::min(weight_group, activation_group);
+  }
 };
 
 struct ModelConfig {

@@ -41,26 +41,48 @@ float MajorityMagnitude(std::span<const float> numbers, float tolerance) {
                               " " + what);
 }
 
-// Codes 3 mean twice the scale in Q2_0 and nothing in the others.
-void TakeOutThrees(const TensorSource& source, std::size_t row, const TernaryRow& out,
-                   std::vector<Outlier>& outliers) {
-  const auto found = std::find(out.codes.begin(), out.codes.end(), kNoWeight);
-  if (found == out.codes.end()) {
-    return;
-  }
-  if (source.layout != Layout::kQ2Of64 && source.layout != Layout::kQ2Of128) {
-    Refuse(row, static_cast<std::size_t>(found - out.codes.begin()),
+void RefuseThrees(std::size_t row, std::span<const std::uint8_t> codes) {
+  const auto found = std::find(codes.begin(), codes.end(), kNoWeight);
+  if (found != codes.end()) {
+    Refuse(row, static_cast<std::size_t>(found - codes.begin()),
            "holds code 3; a ternary weight has codes 0, 1 and 2");
   }
+}
+
+// The codes and scales of a layout whose blocks are parts of a group. Blocks share a group's scale
+// where they have the same one; a block of zeros has any. Returns whether they do in every group,
+// and all weights are ternary.
+bool ReadBlocks(const TensorSource& source, std::size_t row, std::size_t width,
+                const TernaryRow& out) {
   const std::size_t block = BlockOf(source.layout).values;
-  for (std::size_t k = 0; k < source.cols; ++k) {
-    if (out.codes[k] == kNoWeight) {
-      out.codes[k] = 1;
-      outliers.push_back({.row = static_cast<std::uint32_t>(row),
-                          .col = static_cast<std::uint32_t>(k),
-                          .value = 2 * out.scales[k / block]});
-    }
+  std::vector<float> scales(source.cols / block);
+  ReadCodes(source, source.RowInFile(row), out.codes.data(), scales.data());
+  if (source.layout == Layout::kTq2) {  // in Q2_0 code 3 is twice the scale
+    RefuseThrees(row, out.codes);
   }
+  if (width % block != 0) {
+    return false;
+  }
+  std::fill(out.scales.begin(), out.scales.end(), 0.0F);
+  for (std::size_t i = 0; i < scales.size(); ++i) {
+    const std::span codes = out.codes.subspan(i * block, block);
+    if (!std::isfinite(scales[i])) {
+      Refuse(row, i * block, "has a scale that is not finite");
+    }
+    if (scales[i] == 0) {
+      std::fill(codes.begin(), codes.end(), std::uint8_t{1});
+    }
+    float& shared = out.scales[i * block / width];
+    if (shared == scales[i] ||
+        std::all_of(codes.begin(), codes.end(), [](std::uint8_t code) { return code == 1; })) {
+      continue;
+    }
+    if (shared != 0) {
+      return false;
+    }
+    shared = scales[i];
+  }
+  return std::find(out.codes.begin(), out.codes.end(), kNoWeight) == out.codes.end();
 }
 
 }  // namespace
@@ -101,25 +123,19 @@ void ReadTernaryRow(const TensorSource& source, std::size_t row, std::size_t gro
   const std::size_t block = HasBlockScales(source.layout) ? BlockOf(source.layout).values : 0;
   if (IsTernary(source.layout) && block == 0) {
     ReadCodes(source, source.RowInFile(row), out.codes.data(), nullptr);
-    TakeOutThrees(source, row, out, outliers);
+    RefuseThrees(row, out.codes);
     std::fill(out.scales.begin(), out.scales.end(), 1.0F);
     return;
   }
-  if (block != 0 && block == group) {
-    ReadCodes(source, source.RowInFile(row), out.codes.data(), out.scales.data());
-    for (std::size_t g = 0; g < out.scales.size(); ++g) {
-      if (!std::isfinite(out.scales[g])) {
-        Refuse(row, g * group, "has a scale that is not finite");
-      }
-    }
-    TakeOutThrees(source, row, out, outliers);
+  const std::size_t width = group == 0 ? source.cols : group;
+  if (block != 0 && ReadBlocks(source, row, width, out)) {
     return;
   }
+  // Numbers, and blocks that do not share scales or hold what is no ternary weight.
   std::vector<float> numbers(source.cols);
   TensorSource unscaled = source;
   unscaled.scale = 1;
   ReadNumbers(unscaled, row, numbers.data());
-  const std::size_t width = group == 0 ? source.cols : group;
   const float tolerance = ToleranceOf(source.layout);
   for (std::size_t g = 0; g < out.scales.size(); ++g) {
     const std::size_t begin = g * width;

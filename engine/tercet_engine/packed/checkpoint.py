@@ -1,5 +1,6 @@
 """A converted model's folder, opened: tensors to be used where they lie."""
 
+import copy
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from tercet_engine.errors import CheckpointError
 from tercet_engine.model_config_file import ConfigFile
+from tercet_engine.model_shape import ModelShape
 from tercet_engine.packed.format import WEIGHTS, section_of, shape_of
 from tercet_engine.packed.tensors import (
     EMBEDDING,
@@ -79,6 +81,22 @@ class PackedCheckpoint:
         self.overrides = tuple(str(one) for one in section.values.get("overrides") or ())
         self.file = SafetensorsFile(folder / WEIGHTS)
         self._check()
+
+    @property
+    def default_template(self) -> str | None:
+        """The chat template of a model that brings none: this one has what its source had."""
+        return None
+
+    @property
+    def needs_grid(self) -> bool:
+        """The grid was found when the model was converted."""
+        return False
+
+    def with_shape(self, shape: ModelShape) -> "PackedCheckpoint":
+        """The same folder with a shape that tells more."""
+        other = copy.copy(self)
+        other.shape = shape
+        return other
 
     @property
     def num_bytes(self) -> int:

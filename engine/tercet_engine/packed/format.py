@@ -77,10 +77,10 @@ def shape_of(section: ConfigFile) -> ModelShape:
         CheckpointError: one is missing, unknown, or no such value.
     """
     values = section.section("shape")
-    rope = _read(Rope, values.section("rope"))
-    shape: ModelShape = _read(ModelShape, values, rope=rope)
     for name in _SIZES:
         values.integer(name, 1, _MAX_SIZE)
+    rope = _read(Rope, values.section("rope"))
+    shape: ModelShape = _read(ModelShape, values, rope=rope)
     if not set(shape.biases) <= set(LINEARS):
         raise values.error("biases", f"some of {', '.join(LINEARS)}")
     try:
@@ -94,16 +94,15 @@ def shape_of(section: ConfigFile) -> ModelShape:
 
 
 def _read(kind: Any, file: ConfigFile, **known: Any) -> Any:
-    """Make a dataclass of exactly the values that it has."""
+    """Make a dataclass of its values; one that it does not have is as usual."""
     hints = typing.get_type_hints(kind)
-    names = [field.name for field in dataclasses.fields(kind)]
-    for name in sorted(file.values.keys() ^ set(names)):
-        fault = "is missing" if name in names else "is not known"
-        message = f"{file.name}: {name} {fault}"
+    names = {field.name for field in dataclasses.fields(kind)}
+    for name in sorted(file.values.keys() - names):
+        message = f"{file.name}: {name} is not known"
         raise CheckpointError(message)
     found = {
-        name: _checked(hints[name], file.values[name], file, name)
-        for name in names
+        name: _checked(hints[name], value, file, name)
+        for name, value in file.values.items()
         if name not in known
     }
     return kind(**found, **known)

@@ -51,7 +51,8 @@ def whole_tiles(rows: int) -> int:
 
 def tiles_bytes(shape: ModelShape, rows: int, cols: int) -> int:
     """Bytes of the tiles of that many rows (`TilesBytes` of formats/tiles.h)."""
-    group = shape.weight_group or shape.activation_group
+    groups = [group for group in (shape.weight_group, shape.activation_group) if group]
+    group = min(groups, default=0)
     if not group:
         return whole_tiles(rows) * (-(-cols // 64) * 64) // 4
     return whole_tiles(rows) // _TILE_ROWS * -(-cols // group) * _TILE_ROWS * (2 + group // 4)

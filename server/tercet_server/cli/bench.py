@@ -11,12 +11,14 @@ from tercet_engine import EngineConfig
 from tercet_server.cli.bandwidth import BandwidthMeter
 from tercet_server.cli.examples import examples
 from tercet_server.cli.failure import UsageError
+from tercet_server.cli.fetch_progress import showing_fetch
 from tercet_server.cli.host import peak_memory_bytes
 from tercet_server.cli.measure import Workload, measure
 from tercet_server.cli.progress import showing_progress
 from tercet_server.cli.report import Report
 from tercet_server.cli.subject import find_source, load_subject
 from tercet_server.cli.values import is_from_environment, one_of, whole
+from tercet_server.model_choice import Choice
 
 DEFAULT_CONTEXT: Final = 4096
 MAX_STREAMS: Final = 512
@@ -38,8 +40,8 @@ def bench(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="A folder, or a name on the Hugging Face Hub. Unset: the small model inside this "
-            "package. \\[env: TERCET_MODEL]",
+            help="A folder, a GGUF file, or a name on the Hugging Face Hub. Unset: the small model "
+            "inside this package. \\[env: TERCET_MODEL]",
             metavar="MODEL",
         ),
     ] = None,
@@ -167,7 +169,8 @@ def bench(
         )
         raise UsageError(message)
     workload = Workload(prompt_tokens, generate_tokens, repeat, _numbers(streams))
-    source = find_source(model or os.environ.get("TERCET_MODEL") or None, synthetic)
+    with showing_fetch(quiet=as_json) as fetching:
+        source = find_source(model or _first_model_of_the_environment(), synthetic, fetching)
     max_context = context or min(DEFAULT_CONTEXT, source.weights.shape.max_context)
     workload.check(max_context)
     config = EngineConfig(
@@ -202,6 +205,11 @@ def bench(
 
 def _tell(what: str) -> None:
     print(f"measuring: {what}", file=sys.stderr, flush=True)
+
+
+def _first_model_of_the_environment() -> str | None:
+    """The variable may name several, as a server of this host reads it."""
+    return Choice.of(os.environ.get("TERCET_MODEL", "").split(",")[0].strip()).model
 
 
 def _numbers(text: str) -> tuple[int, ...]:

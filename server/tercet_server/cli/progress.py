@@ -15,11 +15,17 @@ SECONDS_BETWEEN_LINES: Final = 5.0
 
 
 class LoadingBar:
-    """A bar on a terminal, which says what is done."""
+    """A bar on a terminal.
 
-    def __init__(self, console: Console, doing: str = "loading") -> None:
+    Args:
+        console: the terminal.
+        name: of the model, where there are several.
+        doing: what is done, a verb in -ing.
+    """
+
+    def __init__(self, console: Console, name: str = "", doing: str = "loading") -> None:
         self._progress = Progress(
-            TextColumn(doing),
+            TextColumn(f"{doing} {name}".rstrip(), markup=False),
             BarColumn(),
             DownloadColumn(),
             TimeRemainingColumn(),
@@ -48,6 +54,7 @@ class LoadingLines:
     Args:
         say: writes a line.
         clock: seconds.
+        name: of the model, where there are several.
         doing: what is done, a verb in -ing.
     """
 
@@ -55,10 +62,11 @@ class LoadingLines:
         self,
         say: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
+        name: str = "",
         doing: str = "loading",
     ) -> None:
         self._doing = doing
-        self._say = say
+        self._say = (lambda line: say(f"{name}: {line}")) if name else say
         self._clock = clock
         self._started_at = self._said_at = 0.0
         self._total_bytes = self._done_bytes = 0
@@ -86,7 +94,7 @@ class LoadingLines:
 def showing_progress(doing: str = "loading", *, quiet: bool = False) -> Iterator[ProgressListener]:
     """A listener that suits where stderr goes; the terminal is left in order whatever happens."""
     if sys.stderr.isatty():
-        bar = LoadingBar(Console(stderr=True), doing)
+        bar = LoadingBar(Console(stderr=True), doing=doing)
         try:
             yield bar
         finally:

@@ -11,12 +11,15 @@ from tercet_engine import (
     BLOCK_SIZE,
     SYNTHETIC_SHAPES,
     EngineConfig,
+    FetchListener,
     ModelNotFound,
     ProgressListener,
 )
+from tercet_engine.checkpoint import Checkpoint
 from tercet_engine.core import Runner
+from tercet_engine.gguf_checkpoint import GgufCheckpoint
 from tercet_engine.hub import find_model
-from tercet_engine.model_loader import WeightSource, load_model
+from tercet_engine.model_loader import load_model
 from tercet_engine.opened_model import open_checkpoint
 from tercet_engine.packed.checkpoint import PackedCheckpoint
 from tercet_engine.synthetic import SyntheticWeights
@@ -63,21 +66,24 @@ class NamedSource:
     """Where the weights will come from; nothing large is read yet."""
 
     name: str
-    weights: WeightSource | PackedCheckpoint
+    weights: SyntheticWeights | Checkpoint | GgufCheckpoint | PackedCheckpoint
 
 
-def find_source(model: str | None, synthetic: str | None) -> NamedSource:
+def find_source(
+    model: str | None, synthetic: str | None, fetching: FetchListener | None = None
+) -> NamedSource:
     """Find a checkpoint, or random weights of a named shape.
 
     Args:
         model: a folder, a name on the Hub, or None for the embedded model.
         synthetic: name of a shape; then `model` is not looked at.
+        fetching: is told how far fetching has come, if the model must be fetched.
 
     Raises:
         LoadError: there is none, or it is of no known kind.
     """
     if synthetic is None:
-        folder = find_model(model)
+        folder = find_model(model, fetching)
         return NamedSource(folder.model_id, open_checkpoint(folder.path))
     if synthetic not in SYNTHETIC_SHAPES:
         message = f"{synthetic} is no synthetic shape; choose one of {', '.join(SYNTHETIC_SHAPES)}"

@@ -2,7 +2,6 @@
 // including file supplies the tiles first.
 #pragma once
 
-#include "kernels/avx512/grouped.h"
 #include "kernels/avx512/set.h"
 // The set below comes first: what is here is written over it.
 #include "kernels/amx/five_in_eight.h"
@@ -12,7 +11,8 @@ namespace tercet {
 namespace {
 
 constexpr TernaryPacking kTilesPackings[] = {kTwoBitTilesPacking, kFiveInEightTilesPacking};
-constexpr GroupedPacking kGroupedTilesPackings[] = {kGroupedTwoBitPacking};
+constexpr GroupedPacking kGroupedTilesPackings[] = {kGroupedTwoBitTilesPacking,
+                                                    kGroupedFiveInEightTilesPacking};
 
 constexpr uint32_t kBesideTiles = kAvx512VnniFeatures | kAvx512Vbmi;
 

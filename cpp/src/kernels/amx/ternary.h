@@ -9,6 +9,13 @@
 //   // multiple of kStepsAtOnce, `num_steps` at most that.
 //   static void Unpack(const TernaryMatrix&, size_t tile, size_t stride, size_t step,
 //                      size_t num_steps, uint8_t* codes);
+//
+//   // The same from a tile's line on, where a step or a group (grouped.h) begins; `num_lines` are
+//   // there, perhaps fewer than the steps have columns for.
+//   static void UnpackLines(const uint8_t* lines, size_t num_lines, size_t num_steps,
+//                           uint8_t* codes);
+//
+//   using Lines = ...;  // how AVX-512 reads the packing's lines (avx512/gemm.h)
 #pragma once
 
 #include "kernels/amx/gemm.h"
@@ -19,6 +26,22 @@ namespace {
 constexpr size_t kMaxFewTokens = 4;
 constexpr size_t kStepsAtOnce = 20;
 constexpr size_t kTokenTilesAtOnce = 16;
+
+// Calls body(tokens, begin, end, tile) with the tiles configured, for every tile of rows and
+// stretches of tiles of tokens, at most kTokenTilesAtOnce.
+template <class Body>
+inline void ForTokenTiles(size_t num_tokens, size_t tile_begin, size_t tile_end, Body body) {
+  const TokenTiles tokens(num_tokens);
+  ConfigureTilesFor(tokens);
+  const size_t num_stretches = (tokens.count() + kTokenTilesAtOnce - 1) / kTokenTilesAtOnce;
+  for (size_t tile = tile_begin; tile < tile_end; ++tile) {
+    for (size_t i = 0; i < num_stretches; ++i) {
+      body(tokens, tokens.count() * i / num_stretches, tokens.count() * (i + 1) / num_stretches,
+           tile);
+    }
+  }
+  ReleaseTiles();
+}
 
 // out = float(sums - the tokens' sums) * (scales * row_scales).
 inline void StoreTernary(const TernaryMatrix& w, const Int8Rows& x, const TileSums& sums, size_t m,
@@ -74,16 +97,10 @@ void TernaryTilesGemm(const TernaryMatrix* w, const Int8Rows* x, size_t tile_beg
     Unpacker::kFewTokensGemm(w, x, tile_begin, tile_end, out, out_stride);
     return;
   }
-  const TokenTiles tokens(x->num_rows);
-  ConfigureTilesFor(tokens);
-  const size_t num_stretches = (tokens.count() + kTokenTilesAtOnce - 1) / kTokenTilesAtOnce;
-  for (size_t tile = tile_begin; tile < tile_end; ++tile) {
-    for (size_t i = 0; i < num_stretches; ++i) {
-      MultiplyTokenTiles<Unpacker>(*w, *x, tokens, tokens.count() * i / num_stretches,
-                                   tokens.count() * (i + 1) / num_stretches, tile, out, out_stride);
-    }
-  }
-  ReleaseTiles();
+  ForTokenTiles(x->num_rows, tile_begin, tile_end,
+                [&](const TokenTiles& tokens, size_t begin, size_t end, size_t tile) {
+                  MultiplyTokenTiles<Unpacker>(*w, *x, tokens, begin, end, tile, out, out_stride);
+                });
 }
 
 }  // namespace

@@ -63,20 +63,25 @@ struct FiveInEight {
                                     : 8 * (t[0] + 3 * t[1] + 9 * t[2]) + t[3] + 3 * t[4] - 1);
   }
 
+  // Columns [begin, end), at most a line's, of a tile's codes[kTileRows][cols].
+  static void PackLine(const uint8_t* codes, size_t cols, size_t begin, size_t end, uint8_t* line) {
+    for (size_t row = 0; row < kTileRows; ++row) {
+      for (size_t i = 0; i < 4; ++i) {
+        uint8_t t[kOperands] = {};
+        for (size_t j = 0; j < kOperands; ++j) {
+          const size_t column = begin + j * 4 + i;
+          t[j] = column < end ? codes[row * cols + column] : 0;
+        }
+        line[row * 4 + i] = Byte(t);
+      }
+    }
+  }
+
   static void Pack(const uint8_t* codes, size_t, size_t cols, size_t tile, uint8_t* packed) {
     const size_t num_lines = NumLines(cols);
     uint8_t* out = packed + tile * num_lines * kLineBytes;
     for (size_t line = 0; line < num_lines; ++line) {
-      for (size_t row = 0; row < kTileRows; ++row) {
-        for (size_t i = 0; i < 4; ++i) {
-          uint8_t t[kOperands] = {};
-          for (size_t j = 0; j < kOperands; ++j) {
-            const size_t column = line * kColumns + j * 4 + i;
-            t[j] = column < cols ? codes[row * cols + column] : 0;
-          }
-          out[line * kLineBytes + row * 4 + i] = Byte(t);
-        }
-      }
+      PackLine(codes, cols, line * kColumns, cols, out + line * kLineBytes);
     }
   }
 
@@ -120,39 +125,14 @@ struct FiveInEight {
       }
     }
     const int8_t* values = x.values + m * x.stride;
-    const auto add_line = [&](size_t line, size_t num_operands) __attribute__((always_inline)) {
-      Line parts[kVectors];
-#pragma GCC unroll 8
-      for (size_t v = 0; v < kVectors; ++v) {
-        parts[v] = Begin(LoadLine(lines[v] + line * kLineBytes));
-      }
-#pragma GCC unroll 5
-      for (size_t j = 0; j < kOperands; ++j) {
-        if (j == num_operands) {
-          return;
-        }
-        __m512i codes[kVectors];
-#pragma GCC unroll 8
-        for (size_t v = 0; v < kVectors; ++v) {
-          codes[v] = Operand(parts[v], j);
-        }
-#pragma GCC unroll 12
-        for (size_t t = 0; t < kTokens; ++t) {
-          const __m512i four = BroadcastFour(values + t * x.stride + line * kColumns + j * 4);
-#pragma GCC unroll 8
-          for (size_t v = 0; v < kVectors; ++v) {
-            sums[t][v] = DotProduct(sums[t][v], codes[v], four);
-          }
-        }
-      }
-    };
     // Activations end at a multiple of kColumnAlign, perhaps within the last line.
     const size_t num_full = x.stride / kColumns < num_lines ? x.stride / kColumns : num_lines;
     for (size_t line = 0; line < num_full; ++line) {
-      add_line(line, kOperands);
+      AddLine<FiveInEight>(lines, line, kOperands, values + line * kColumns, x.stride, sums);
     }
     if (num_full < num_lines) {
-      add_line(num_full, (x.stride - num_full * kColumns) / 4);
+      AddLine<FiveInEight>(lines, num_full, (x.stride - num_full * kColumns) / 4,
+                           values + num_full * kColumns, x.stride, sums);
     }
     StoreVectors(w, x, m, tiles, sums, out, out_stride);
   }
@@ -164,7 +144,7 @@ constexpr TokensFunction<FiveInEight> kFiveInEightTokens[] = {
     MultiplyTokens<FiveInEight, 5, 1>,  MultiplyTokens<FiveInEight, 6, 1>,
     MultiplyTokens<FiveInEight, 7, 1>,  MultiplyTokens<FiveInEight, 8, 1>,
     MultiplyTokens<FiveInEight, 9, 1>,  MultiplyTokens<FiveInEight, 10, 1>,
-    MultiplyTokens<FiveInEight, 11, 1>, MultiplyTokens<FiveInEight, 12, 1>,
+    MultiplyTokens<FiveInEight, 11, 1>,
 };
 
 void FiveInEightGemm(const TernaryMatrix* w, const Int8Rows* x, size_t tile_begin, size_t tile_end,

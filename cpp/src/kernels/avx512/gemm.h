@@ -11,6 +11,12 @@
 //   static void MultiplyTiles(const Matrix&, const Rows&, size_t m, const size_t* tiles,
 //                             float* out, size_t out_stride);
 //
+// A packing's lines are a struct as well, which says how one becomes operands:
+//
+//   kOperands                            operands of VPDPBUSD in a line, four columns each
+//   static Line Begin(__m512i bytes);
+//   static __m512i Operand(const Line&, size_t j);  // the codes of columns 4 j .. 4 j + 3
+//
 // `Gemm` cuts the tokens into blocks, whose accumulators stay in registers over a whole row. For up
 // to four tokens memory is the bound, and two tiles are walked as two streams; for more, what a
 // line becomes is shared by as many tokens as registers hold, and VPDPBUSD itself is the bound.
@@ -55,16 +61,52 @@ inline __m512i DotProduct(__m512i sum, __m512i codes, __m512i values) {
   return sum;
 }
 
-// out = float(sums) * (scale * row_scales), for the rows of a group that exist.
-inline void StoreGroup(__m512i sums, float scale, const float* row_scales, size_t rows_left,
-                       float* out) {
-  const Floats scales = Mul(Broadcast(scale), Load(row_scales));
-  const Floats result = Mul(ToFloats({sums}), scales);
+// Adds the first `num_operands` operands of a line of each vector, times the tokens' `values` at
+// the line's first column.
+template <class Lines, size_t kTokens, size_t kVectors>
+__attribute__((always_inline)) inline void AddLine(const uint8_t* const (&lines)[kVectors],
+                                                   size_t line, size_t num_operands,
+                                                   const int8_t* values, size_t stride,
+                                                   __m512i (&sums)[kTokens][kVectors]) {
+  typename Lines::Line parts[kVectors];
+#pragma GCC unroll 8
+  for (size_t v = 0; v < kVectors; ++v) {
+    parts[v] = Lines::Begin(LoadLine(lines[v] + line * kLineBytes));
+  }
+#pragma GCC unroll 5
+  for (size_t j = 0; j < Lines::kOperands; ++j) {
+    if (j == num_operands) {
+      return;
+    }
+    __m512i codes[kVectors];
+#pragma GCC unroll 8
+    for (size_t v = 0; v < kVectors; ++v) {
+      codes[v] = Lines::Operand(parts[v], j);
+    }
+#pragma GCC unroll 12
+    for (size_t t = 0; t < kTokens; ++t) {
+      const __m512i four = BroadcastFour(values + t * stride + j * 4);
+#pragma GCC unroll 8
+      for (size_t v = 0; v < kVectors; ++v) {
+        sums[t][v] = DotProduct(sums[t][v], codes[v], four);
+      }
+    }
+  }
+}
+
+inline void StoreRows(Floats result, size_t rows_left, float* out) {
   if (rows_left >= kGroupRows) {
     Store(result, out);
   } else {
     Store(result, out, First{rows_left});
   }
+}
+
+// out = float(sums) * (scale * row_scales), for the rows of a group that exist.
+inline void StoreGroup(__m512i sums, float scale, const float* row_scales, size_t rows_left,
+                       float* out) {
+  const Floats scales = Mul(Broadcast(scale), Load(row_scales));
+  StoreRows(Mul(ToFloats({sums}), scales), rows_left, out);
 }
 
 // The vectors of some tiles, one after another: vector v is group v % kGroups of tile v / kGroups.

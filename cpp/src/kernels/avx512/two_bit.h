@@ -5,7 +5,7 @@
 //
 // A tile is a sequence of lines, a line being two groups of 16 rows × 16 columns (generic/pack.h):
 // one load, then three shifts and four masks, give four operands of VPDPBUSD. The masks are shared
-// by up to 12 tokens.
+// by up to 11 tokens.
 #pragma once
 
 #include "kernels/avx512/gemm.h"
@@ -18,12 +18,26 @@ struct TwoBit {
   using Matrix = TernaryMatrix;
   using Rows = Int8Rows;
 
+  static constexpr size_t kOperands = 4;
+  static constexpr size_t kColumns = 4 * kOperands;
+
+  static size_t NumLines(size_t cols) { return RoundUp(cols, kColumnAlign) / kColumns; }
+
+  using Line = __m512i;
+  static Line Begin(__m512i bytes) {
+    __asm__("" : "+v"(bytes));  // GCC 12 would load the line again for every operand
+    return bytes;
+  }
+  static __m512i Operand(Line line, size_t j) {
+    return _mm512_and_si512(_mm512_srli_epi16(line, static_cast<unsigned>(2 * j)),
+                            _mm512_set1_epi8(3));
+  }
+
   template <size_t kTokens, size_t kTiles>
   static void MultiplyTiles(const TernaryMatrix& w, const Int8Rows& x, size_t m,
                             const size_t* tiles, float* out, size_t out_stride) {
     constexpr size_t kVectors = kTiles * kGroups;
-    const size_t num_lines = x.stride / 16;
-    const __m512i mask = _mm512_set1_epi8(3);
+    const size_t num_lines = NumLines(w.cols);
     const uint8_t* lines[kVectors];
     __m512i sums[kTokens][kVectors];
 #pragma GCC unroll 8
@@ -36,39 +50,19 @@ struct TwoBit {
     }
     const int8_t* values = x.values + m * x.stride;
     for (size_t line = 0; line < num_lines; ++line) {
-      __m512i packed[kVectors];
-#pragma GCC unroll 8
-      for (size_t v = 0; v < kVectors; ++v) {
-        packed[v] = LoadLine(lines[v] + line * kLineBytes);
-      }
-#pragma GCC unroll 4
-      for (size_t j = 0; j < 4; ++j) {
-        __m512i codes[kVectors];
-#pragma GCC unroll 8
-        for (size_t v = 0; v < kVectors; ++v) {
-          codes[v] = _mm512_and_si512(packed[v], mask);
-          packed[v] = _mm512_srli_epi16(packed[v], 2);
-        }
-#pragma GCC unroll 12
-        for (size_t t = 0; t < kTokens; ++t) {
-          const __m512i four = BroadcastFour(values + t * x.stride + line * 16 + j * 4);
-#pragma GCC unroll 8
-          for (size_t v = 0; v < kVectors; ++v) {
-            sums[t][v] = DotProduct(sums[t][v], codes[v], four);
-          }
-        }
-      }
+      AddLine<TwoBit>(lines, line, kOperands, values + line * kColumns, x.stride, sums);
     }
     StoreVectors(w, x, m, tiles, sums, out, out_stride);
   }
 };
 
-// For 1, 2, 3 ... tokens. Accumulators, at most 24 of 32 registers: two a token and tile.
+// For 1, 2, 3 ... tokens. Accumulators, at most 22 of 32 registers: two a token and tile. With 24
+// of them GCC 12 moves registers about, and two blocks of six tokens are faster than one of 12.
 constexpr TokensFunction<TwoBit> kTwoBitTokens[] = {
     MultiplyTokens<TwoBit, 1, 2>,  MultiplyTokens<TwoBit, 2, 2>,  MultiplyTokens<TwoBit, 3, 2>,
     MultiplyTokens<TwoBit, 4, 2>,  MultiplyTokens<TwoBit, 5, 1>,  MultiplyTokens<TwoBit, 6, 1>,
     MultiplyTokens<TwoBit, 7, 1>,  MultiplyTokens<TwoBit, 8, 1>,  MultiplyTokens<TwoBit, 9, 1>,
-    MultiplyTokens<TwoBit, 10, 1>, MultiplyTokens<TwoBit, 11, 1>, MultiplyTokens<TwoBit, 12, 1>,
+    MultiplyTokens<TwoBit, 10, 1>, MultiplyTokens<TwoBit, 11, 1>,
 };
 
 void TwoBitGemm(const TernaryMatrix* w, const Int8Rows* x, size_t tile_begin, size_t tile_end,

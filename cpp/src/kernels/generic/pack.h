@@ -47,7 +47,18 @@ inline void TernaryPack(const uint8_t* codes, size_t, size_t cols, size_t tile, 
 
 constexpr size_t kGroupScaleBytes = kTileRows * sizeof(uint16_t);
 
-constexpr size_t GroupBytes(size_t group) { return kGroupScaleBytes + kTileRows * group / 4; }
+// Writes the scales of a tile's rows for group g.
+inline void PackGroupScales(const uint16_t* scales, size_t num_groups, size_t g, uint8_t* out) {
+  for (size_t row = 0; row < kTileRows; ++row) {
+    memcpy(out + row * sizeof *scales, &scales[row * num_groups + g], sizeof *scales);
+  }
+}
+
+// Bytes of a group of a tile, its last line filled in part where lines have other numbers of
+// columns.
+constexpr size_t GroupBytes(size_t group, size_t line_columns = 16) {
+  return kGroupScaleBytes + (group + line_columns - 1) / line_columns * kTileRows * 4;
+}
 
 inline size_t GroupedTernaryBytes(size_t rows, size_t cols, size_t group) {
   return RoundUp(rows, kTileRows) / kTileRows * NumGroups(cols, group) * GroupBytes(group);
@@ -58,8 +69,8 @@ inline void GroupedTernaryPack(const uint8_t* codes, const uint16_t* scales, siz
   const size_t num_groups = NumGroups(cols, group);
   for (size_t g = 0; g < num_groups; ++g) {
     uint8_t* out = packed + (tile * num_groups + g) * GroupBytes(group);
+    PackGroupScales(scales, num_groups, g, out);
     for (size_t row = 0; row < kTileRows; ++row) {
-      memcpy(out + row * sizeof(uint16_t), &scales[row * num_groups + g], sizeof(uint16_t));
       for (size_t line = 0; line < group / 16; ++line) {
         const uint32_t word = TernaryWord(codes + row * cols, g * group + line * 16, cols);
         memcpy(out + kGroupScaleBytes + (line * kTileRows + row) * 4, &word, sizeof word);

@@ -1,0 +1,248 @@
+"""Models in GGUF files: what is read of them, what is put right, and what is refused in words."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tercet_engine.config import EngineConfig
+from tercet_engine.errors import CheckpointError, LoadError, UnsupportedModel
+from tercet_engine.gguf_checkpoint import GgufCheckpoint
+from tercet_engine.hub import EMBEDDED_MODEL
+from tercet_engine.model_loader import load_model
+from tercet_engine.model_shape import Activation
+from tercet_engine.opened_model import open_model
+from tercet_engine.progress import Silent
+from tercet_engine.rope import RopeScaling
+from tests.oracle.gguf_layouts import LAYOUTS
+from tests.oracle.gguf_writer import GgufWriter, Kind, Tensor, Typed
+from tests.oracle.same_weights import HEAD_DIM, HIDDEN, SHAPES, VOCAB, SameWeights
+
+BITNET = SameWeights("bitnet-b1.58")
+LLAMA = SameWeights("llama")
+QWEN3 = SameWeights("qwen3", scale_group=128, has_ternary_tables=True)
+
+
+def changed(path: Path, old: bytes, new: bytes) -> Path:
+    """Change bytes of a file; there must be just one place."""
+    content = path.read_bytes()
+    assert content.count(old) == 1
+    path.write_bytes(content.replace(old, new))
+    return path
+
+
+def load(path: Path) -> None:
+    load_model(GgufCheckpoint(path), EngineConfig(num_threads=1), Silent())
+
+
+def test_a_bitnet_file_has_squared_relu_sub_norms_and_int8_activations(tmp_path: Path) -> None:
+    shape = GgufCheckpoint(BITNET.write_gguf(tmp_path / "a.gguf", "i2_s")).shape
+
+    assert shape.activation is Activation.RELU2
+    assert shape.has_sub_norms
+    assert (shape.weight_group, shape.activation_group) == (0, 0)
+    assert not shape.has_ternary_head
+
+
+def test_1bitllms_files_have_silu_unless_they_say_otherwise(tmp_path: Path) -> None:
+    told = {"general.architecture": "bitnet"}
+    keys = {key.replace("bitnet-b1.58", "bitnet"): v for key, v in BITNET.metadata().items()}
+    path = BITNET.write_gguf(tmp_path / "a.gguf", "i2_s", **(keys | told))
+
+    assert GgufCheckpoint(path).shape.activation is Activation.SILU
+
+
+def test_a_qwen3_file_has_head_norms_a_ternary_head_and_groups(tmp_path: Path) -> None:
+    shape = GgufCheckpoint(QWEN3.write_gguf(tmp_path / "a.gguf", "q2_0_g64")).shape
+
+    assert shape.has_head_norms
+    assert not shape.has_sub_norms
+    assert shape.has_ternary_head
+    assert (shape.weight_group, shape.activation_group) == (128, 128)
+
+
+def test_stretched_positions_are_read(tmp_path: Path) -> None:
+    scaling = {
+        "qwen3.rope.scaling.type": "yarn",
+        "qwen3.rope.scaling.factor": 4.0,
+        "qwen3.rope.scaling.original_context_length": 128,
+    }
+    rope = GgufCheckpoint(QWEN3.write_gguf(tmp_path / "a.gguf", "q2_0_g128", **scaling)).shape.rope
+
+    assert (rope.scaling, rope.factor, rope.original_context) == (RopeScaling.YARN, 4.0, 128)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "error", "match"),
+    [
+        ("general.architecture", "qwen35", UnsupportedModel, "gated delta-net layers"),
+        ("general.architecture", "qwen3moe", UnsupportedModel, "mixture of experts"),
+        ("general.architecture", "gpt2", UnsupportedModel, "'gpt2'; supported: bitnet-b1.58"),
+        ("prism.hadamard.block_size", 128, UnsupportedModel, "Hadamard-rotated basis"),
+        ("llama.attention.sliding_window", 512, UnsupportedModel, "sliding-window attention"),
+        ("llama.expert_count", 8, UnsupportedModel, "mixture of experts"),
+        ("llama.rope.scaling.type", "spiral", UnsupportedModel, "rope.scaling.type is 'spiral'"),
+        ("llama.embedding_length", 320, CheckpointError, r"should be \[256, 320\]"),
+        ("llama.block_count", 3, CheckpointError, r"blk\.2\.attn_\w+\.weight is missing"),
+        ("llama.block_count", 1, CheckpointError, r"blk\.1\.\w+\.weight is not known"),
+        ("llama.embedding_length", "wide", CheckpointError, "hidden_size must be an integer"),
+    ],
+)
+def test_what_is_not_known_is_refused_in_words(
+    tmp_path: Path, key: str, value: Any, error: type[LoadError], match: str
+) -> None:
+    path = LLAMA.write_gguf(tmp_path / "a.gguf", "tq2_0", **{key: value})
+
+    with pytest.raises(error, match=match):
+        load(path)
+
+
+def rewritten(path: Path, tensors: dict[str, Tensor], model: SameWeights, layout: str) -> Path:
+    """A model's file with some tensors replaced."""
+    original = model.write_gguf(path, layout)
+    file = GgufCheckpoint(original).file
+    kept = {
+        name: Tensor(tensor.type_id, tensor.shape, bytes(file.bytes_of(name)))
+        for name, tensor in file.tensors.items()
+    }
+    path.write_bytes(GgufWriter(model.metadata(), kept | tensors).to_bytes())
+    return path
+
+
+def test_an_ordinary_model_is_refused_as_not_ternary(tmp_path: Path) -> None:
+    numbers = np.random.default_rng(1).standard_normal(SHAPES["up"]).astype(np.float16)
+    tensor = {"blk.1.ffn_up.weight": Tensor(1, numbers.shape, numbers.tobytes())}
+
+    with pytest.raises(UnsupportedModel, match=r"blk\.1\.ffn_up\.weight is not ternary: 9\d"):
+        load(rewritten(tmp_path / "a.gguf", tensor, LLAMA, "f16"))
+
+
+def test_a_quantised_matrix_that_is_not_ternary_is_refused_by_its_type(tmp_path: Path) -> None:
+    rows, cols = SHAPES["o"]
+    tensor = {"blk.0.attn_output.weight": Tensor(2, (rows, cols), bytes(rows * cols // 32 * 18))}
+
+    with pytest.raises(
+        UnsupportedModel, match=r"blk\.0\.attn_output\.weight is q4_0, which is not"
+    ):
+        load(rewritten(tmp_path / "a.gguf", tensor, LLAMA, "tq2_0"))
+
+
+def test_tl1_files_are_refused_by_name(tmp_path: Path) -> None:
+    rows, cols = SHAPES["k"]
+    tensor = {"blk.0.attn_k.weight": Tensor(38, (rows, cols), bytes(rows * cols // 4 + 32))}
+
+    with pytest.raises(UnsupportedModel, match="TL1"):
+        load(rewritten(tmp_path / "a.gguf", tensor, BITNET, "i2_s"))
+
+
+@pytest.mark.parametrize(
+    ("place", "content", "match"),
+    [
+        (0, b"\xff", "holds code 3"),
+        (-32, np.float32(np.nan).tobytes(), "the scale of .* should be over 0; found nan"),
+        (-32, np.float32(-1).tobytes(), "the scale of .* should be over 0; found -1"),
+    ],
+)
+def test_a_damaged_i2_s_matrix_is_refused_by_its_name(
+    tmp_path: Path, place: int, content: bytes, match: str
+) -> None:
+    codes, scales = BITNET.matrices[1, "down"]
+    _, encode = LAYOUTS["i2_s"]
+    damaged = bytearray(encode(codes, scales))
+    begin = place % len(damaged)
+    damaged[begin : begin + len(content)] = content
+    tensor = {"blk.1.ffn_down.weight": Tensor(36, codes.shape, bytes(damaged))}
+
+    with pytest.raises(CheckpointError, match=match) as raised:
+        load(rewritten(tmp_path / "a.gguf", tensor, BITNET, "i2_s"))
+    assert "blk.1.ffn_down.weight" in str(raised.value)
+
+
+def test_two_times_the_scale_is_a_weight_of_q2_0_if_it_is_rare(tmp_path: Path) -> None:
+    codes, scales = QWEN3.matrices[0, "up"]
+    few, many = codes.copy(), codes.copy()
+    few[5, 70:73] = 3
+    many[:, ::4] = 3
+    _, encode = LAYOUTS["q2_0_g128"]
+
+    def path_of(changed_codes: np.ndarray[Any, np.dtype[np.uint8]]) -> Path:
+        tensor = Tensor(42, codes.shape, encode(changed_codes, scales))
+        return rewritten(tmp_path / "a.gguf", {"blk.0.ffn_up.weight": tensor}, QWEN3, "q2_0_g128")
+
+    loaded = load_model(GgufCheckpoint(path_of(few)), EngineConfig(num_threads=1), Silent())
+    assert loaded.runner.model.num_outliers == 3
+    with pytest.raises(CheckpointError, match=r"ffn_up\.weight.*at most one in 256 may be"):
+        load(path_of(many))
+
+
+def the_public_2b4t_keys() -> dict[str, Any]:
+    """The 24 keys of ggml-model-i2_s.gguf, in order, with a small model's sizes and tokens."""
+    published = json.loads((EMBEDDED_MODEL / "tokenizer.json").read_text())
+    ids = published["model"]["vocab"] | {t["content"]: t["id"] for t in published["added_tokens"]}
+    tokens = sorted(ids, key=lambda text: ids[text])
+    special = {token["content"] for token in published["added_tokens"]}
+    wrong = "{% for m in messages %}Human: {{ m.content }}\n\nBITNETAssistant: {% endfor %}"
+    return {
+        "general.architecture": "bitnet-b1.58",
+        "general.name": "bitnet2b",
+        "bitnet-b1.58.vocab_size": len(tokens),
+        "bitnet-b1.58.context_length": 4096,
+        "bitnet-b1.58.embedding_length": HIDDEN,
+        "bitnet-b1.58.block_count": 2,
+        "bitnet-b1.58.feed_forward_length": SHAPES["up"][0],
+        "bitnet-b1.58.rope.dimension_count": HEAD_DIM,
+        "bitnet-b1.58.attention.head_count": 4,
+        "bitnet-b1.58.attention.head_count_kv": 2,
+        "tokenizer.ggml.add_bos_token": True,
+        "bitnet-b1.58.attention.layer_norm_rms_epsilon": 1e-5,
+        "bitnet-b1.58.rope.freq_base": 500_000.0,
+        "general.file_type": Typed(Kind.U32, 40),
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.scores": Typed(Kind.F32, [0.0] * len(tokens)),
+        "tokenizer.ggml.token_type": [3 if text in special else 1 for text in tokens],
+        "tokenizer.ggml.merges": [" ".join(pair) for pair in published["model"]["merges"]],
+        "tokenizer.ggml.bos_token_id": ids["<|begin_of_text|>"],
+        "tokenizer.ggml.eos_token_id": ids["<|end_of_text|>"],
+        "tokenizer.ggml.padding_token_id": ids["<|end_of_text|>"],
+        "tokenizer.chat_template": wrong,
+        "general.quantization_version": Typed(Kind.U32, 2),
+    }
+
+
+def test_the_public_2b4t_files_faults_are_put_right_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = the_public_2b4t_keys()
+    file = GgufCheckpoint(BITNET.write_gguf(tmp_path / "plain.gguf", "i2_s")).file
+    tensors = {
+        name: Tensor(tensor.type_id, tensor.shape, bytes(file.bytes_of(name)))
+        for name, tensor in file.tensors.items()
+    }
+    table = np.ones((len(keys["tokenizer.ggml.tokens"]), HIDDEN), np.float16)
+    tensors["token_embd.weight"] = Tensor(1, table.shape, table.tobytes())
+    path = tmp_path / "ggml-model-i2_s.gguf"
+    path.write_bytes(GgufWriter(keys, tensors).to_bytes())
+
+    with caplog.at_level(logging.WARNING):
+        opened = open_model(path)
+
+    assert len(keys) == 24
+    assert opened.checkpoint.shape.activation is Activation.RELU2
+    assert opened.chat_template is not None
+    assert "BITNETAssistant" not in opened.chat_template.source
+    ends = {keys["tokenizer.ggml.eos_token_id"], opened.tokenizer.token_id("<|eot_id|>")}
+    assert ends <= opened.stop_token_ids
+    told = caplog.text
+    for what in ("squared ReLU", "pre-tokenizer: llama-bpe", "chat template", "stop tokens"):
+        assert what in told
+
+
+def test_a_tied_head_is_the_embedding(tmp_path: Path) -> None:
+    checkpoint = GgufCheckpoint(BITNET.write_gguf(tmp_path / "a.gguf", "i2_s"))
+
+    assert checkpoint.head_name == checkpoint.embedding_name
+    assert checkpoint.table(checkpoint.head_name).rows == VOCAB

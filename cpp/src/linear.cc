@@ -232,8 +232,7 @@ void Linear::Take(ThreadPool& pool, const PackedTiles& source) {
 
 void Linear::Repack(ThreadPool& pool, const std::uint8_t* tiles) {
   const std::size_t group = packing_.grid.group();
-  const std::size_t num_groups = group == 0 ? 1 : NumGroups(cols_, group);
-  std::vector<TileScratch> scratch(pool.num_threads(), TileScratch(cols_, num_groups));
+  std::vector<TileScratch> scratch(pool.num_threads(), TileScratch(cols_, packing_.grid));
   PackTiles(pool, rows_ / kTileRows, [&](std::size_t tile, std::size_t worker) {
     UnpackTile(tiles, cols_, group, tile, scratch[worker].codes.data(),
                scratch[worker].halves.data());

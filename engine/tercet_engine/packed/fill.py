@@ -10,6 +10,7 @@ from tercet_engine.packed.tensors import (
     EMBEDDING,
     FUSED,
     HEAD,
+    HEAD_TABLE,
     bias_name,
     matrix_name,
     norm_name,
@@ -33,15 +34,22 @@ def fill_packed(
     def take(name: str, setter: Callable[..., None], *values: Any) -> None:
         try:
             setter(*values)
-        except ValueError as error:
-            message = f"{source.file.path}: {name}: {error}"
+        except ValueError as error:  # says what it is of
+            message = f"{source.file.path}: {error}"
             raise CheckpointError(message) from error
         progress.advance(source.num_bytes_of(name), name)
 
+    def table_of(name: str, table: TensorSource) -> _core.TensorSource:
+        try:
+            return _core.TensorSource(table.layout, table.data, rows=table.rows, cols=table.cols)
+        except ValueError as error:
+            message = f"{source.file.path}: {name}: {error}"
+            raise CheckpointError(message) from error
+
     shape = source.shape
     source.expect()
-    take(EMBEDDING, builder.set_embedding, _table(source.embedding()))
-    table = _table(source.head_table())
+    take(EMBEDDING, builder.set_embedding, table_of(EMBEDDING, source.embedding()))
+    table = table_of(HEAD_TABLE, source.head_table())
     if head_kind == "bf16":
         take(HEAD, builder.set_head, table)
     else:
@@ -57,10 +65,6 @@ def fill_packed(
         for fused in FUSED:
             matrix = _tiles(source.matrix(layer, fused))
             take(matrix_name(layer, fused), builder.set_packed, layer, fused, matrix)
-
-
-def _table(source: TensorSource) -> _core.TensorSource:
-    return _core.TensorSource(source.layout, source.data, rows=source.rows, cols=source.cols)
 
 
 def _head(source: PackedCheckpoint) -> _core.PackedTiles | _core.PackedPlane:

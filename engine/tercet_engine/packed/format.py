@@ -19,6 +19,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from tercet_engine.errors import CheckpointError, UnsupportedModel
 from tercet_engine.model_config_file import ConfigFile
 from tercet_engine.model_shape import LINEARS, ModelShape
@@ -84,7 +86,8 @@ def shape_of(section: ConfigFile) -> ModelShape:
     if not set(shape.biases) <= set(LINEARS):
         raise values.error("biases", f"some of {', '.join(LINEARS)}")
     try:
-        numbers = [rope.scale, *rope.frequencies(shape.head_dim, 1)]
+        with np.errstate(all="ignore"):
+            numbers = [rope.scale, *rope.frequencies(shape.head_dim, shape.max_context)]
         is_finite = all(map(math.isfinite, numbers))
     except (ValueError, ArithmeticError):
         is_finite = False

@@ -13,6 +13,7 @@ from tercet_engine.hub import find_model
 from tercet_engine.packed.convert import Conversion, check_free, convert_model
 from tercet_server.cli.examples import examples
 from tercet_server.cli.failure import CommandError, UsageError
+from tercet_server.cli.fetch_progress import showing_fetch
 from tercet_server.cli.progress import showing_progress
 from tercet_server.cli.units import size
 from tercet_server.cli.values import whole
@@ -58,17 +59,19 @@ def convert(
     share the weights' memory. OUT appears when it is complete.
     """
     out = out.expanduser()
-    with _told_in_words(out), _ended_by_signals(), showing_progress("converting") as progress:
+    with _told_in_words(out), _ended_by_signals():
         check_free(out, replace=force)
-        model = find_model(path)
-        made = convert_model(
-            model.path,
-            out,
-            name=model.model_id,
-            progress=progress,
-            replace=force,
-            num_threads=threads or 0,
-        )
+        with showing_fetch() as fetching:
+            model = find_model(path, fetching)
+        with showing_progress("converting") as progress:
+            made = convert_model(
+                model.path,
+                out,
+                name=model.model_id,
+                progress=progress,
+                replace=force,
+                num_threads=threads or 0,
+            )
     _report(made)
 
 

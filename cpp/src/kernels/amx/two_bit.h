@@ -48,7 +48,8 @@ constexpr TernaryPacking kTwoBitTilesPacking = {.name = "2bit",
 constexpr GroupedPacking kGroupedTwoBitTilesPacking = {.name = "2bit",
                                                        .bytes = GroupedTernaryBytes,
                                                        .pack = GroupedTernaryPack,
-                                                       .gemm = GroupedTilesGemm<TwoBitUnpacker>};
+                                                       .gemm = GroupedTilesGemm<TwoBitUnpacker>,
+                                                       .is_tiles = true};
 
 }  // namespace
 }  // namespace tercet

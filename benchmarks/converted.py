@@ -1,15 +1,17 @@
-"""How quickly does a converted model load, and is it as fast where it lies in its file?
+"""How quickly does a converted model load, and what does it cost to use it where it is mapped?
 
     python -m benchmarks.converted --shape 2b4t
 
 Random weights of the shape are converted once, to build/benchmarks/SHAPE-converted. Then a model
-that was packed at load, into huge pages of its own, and one that is used where the file is mapped
-are loaded round after round, and decode in turns while both are there. The file is in the page
+that was packed at load, one that was copied, and one that is used where the file is mapped are
+loaded round after round, and decode in turns while all are there. What a step costs is told in
+seconds of CPU time too, which other programs on the host disturb less. The file is in the page
 cache after the first round, which is not counted.
 """
 
 import argparse
 import statistics
+import time
 from pathlib import Path
 from typing import Final
 
@@ -25,8 +27,12 @@ from tercet_engine.resources import usable_cpus
 from tercet_engine.synthetic import SHAPES, SyntheticWeights
 from tercet_server.cli.subject import NamedSource, Subject, load_subject
 
-STEPS: Final = 8
-NAMES: Final = {"packed": "packed at load", "converted": "converted"}
+STEPS: Final = 4
+NAMES: Final = {
+    "packed": "packed at load",
+    "converted": "converted, copied into huge pages",
+    "mapped": "converted, where it is mapped",
+}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -52,10 +58,12 @@ def measure(options: argparse.Namespace) -> Result:
     sources = {
         "packed": (NamedSource("packed", SyntheticWeights(SHAPES[options.shape])), own),
         "converted": (NamedSource("converted", checkpoint), "auto"),
+        "mapped": (NamedSource("mapped", checkpoint), "mapped"),
     }
     rounds = options.rounds or (2 if options.short else 5)
     load: dict[str, list[float]] = {name: [] for name in sources}
     decode: dict[str, list[float]] = {name: [] for name in sources}
+    cpu: dict[str, list[float]] = {name: [] for name in sources}
     for number in progress(range(rounds + 1), lambda number: f"round {number}"):
         subjects = {
             name: load_subject(source, _config(options, packing), Silent())
@@ -64,15 +72,17 @@ def measure(options: argparse.Namespace) -> Result:
         for name, subject in subjects.items():
             if number:
                 load[name].append(subject.load_seconds)
-        for name, seconds in _decode(subjects, 2 if options.short else 6).items():
+        for name, steps in _decode(subjects, 4 if options.short else 12).items():
             if number:
-                decode[name] += seconds
+                decode[name] += [seconds for seconds, _ in steps]
+                cpu[name] += [seconds for _, seconds in steps]
         for subject in subjects.values():
             subject.runner.close()
     return {
         "shape": options.shape,
         "weight_bytes": checkpoint.num_bytes,
         "load_seconds": {name: statistics.median(found) for name, found in load.items()},
+        "cpu_seconds_per_token": {name: statistics.median(found) for name, found in cpu.items()},
         "decode_tokens_per_second": {
             name: 1 / statistics.median(found) for name, found in decode.items()
         },
@@ -97,28 +107,31 @@ def _config(options: argparse.Namespace, packing: str) -> EngineConfig:
     )
 
 
-def _decode(subjects: dict[str, Subject], turns: int) -> dict[str, list[float]]:
-    """Seconds of a step, in turns."""
+def _decode(subjects: dict[str, Subject], turns: int) -> dict[str, list[tuple[float, float]]]:
+    """Seconds, and seconds of CPU time, of a step; in turns."""
     streams = {}
     for name, subject in subjects.items():
         streams[name] = Streams(subject, random_prompts(subject.vocab_size, 4), 512)
         streams[name].prefill()
         streams[name].step_seconds(2)
-    seconds: dict[str, list[float]] = {name: [] for name in subjects}
+    steps: dict[str, list[tuple[float, float]]] = {name: [] for name in subjects}
     for _ in range(turns):
         for name, stream in streams.items():
-            seconds[name].append(stream.step_seconds(STEPS))
-    return seconds
+            begin = time.process_time()
+            seconds = stream.step_seconds(STEPS)
+            steps[name].append((seconds, (time.process_time() - begin) / STEPS))
+    return steps
 
 
 def table(result: Result) -> str:
     return markdown(
-        ("", "load, s", "decode, tokens/s"),
+        ("", "load, s", "decode, tokens/s", "CPU ms a token"),
         [
             (
                 text,
                 f"{result['load_seconds'][name]:.2f}",
                 f"{result['decode_tokens_per_second'][name]:.1f}",
+                f"{1e3 * result['cpu_seconds_per_token'][name]:.1f}",
             )
             for name, text in NAMES.items()
         ],

@@ -236,30 +236,35 @@ void BindBuilder(py::module_& m) {
           py::arg("table"))
       .def(
           "set_packed",
-          [](PyBuilder& self, int layer, const std::string& name, const py::object& matrix) {
+          [](PyBuilder& self, int layer, const std::string& name, const py::object& matrix,
+             bool in_place) {
             const PackedTiles packed = matrix.cast<const PyTiles&>().get();
-            self.kept.push_back(matrix);
+            if (in_place) {
+              self.kept.push_back(matrix);
+            }
             const py::gil_scoped_release release;
-            self.builder.SetPacked(layer, name, packed);
+            self.builder.SetPacked(layer, name, packed, in_place);
           },
-          "layer"_a, "name"_a, "matrix"_a)
+          "layer"_a, "name"_a, "matrix"_a, py::kw_only(), "in_place"_a)
       .def(
           "set_packed_head",
-          [](PyBuilder& self, const py::object& table, const py::object& head) {
+          [](PyBuilder& self, const py::object& table, const py::object& head, bool in_place) {
             const auto& source = table.cast<const TensorSource&>();
             self.kept.push_back(table);
-            self.kept.push_back(head);
+            if (in_place) {
+              self.kept.push_back(head);
+            }
             if (py::isinstance<PyTiles>(head)) {
               const PackedTiles tiles = head.cast<const PyTiles&>().get();
               const py::gil_scoped_release release;
-              self.builder.SetPackedHead(source, tiles);
+              self.builder.SetPackedHead(source, tiles, in_place);
               return;
             }
             const PackedPlane plane = head.cast<const PyPlane&>().get();
             const py::gil_scoped_release release;
-            self.builder.SetPackedHead(source, plane);
+            self.builder.SetPackedHead(source, plane, in_place);
           },
-          py::arg("table"), py::arg("head"))
+          py::arg("table"), py::arg("head"), py::kw_only(), "in_place"_a)
       .def("build", [](PyBuilder& self) {
         return std::unique_ptr<PyModel>(new PyModel{self.builder.Build(), std::move(self.kept)});
       });

@@ -126,7 +126,8 @@ void Head::Pack(const Kernels& kernels, ThreadPool& pool, const TensorSource& ta
   });
 }
 
-void Head::Take(ThreadPool& pool, const TensorSource& table, const PackedPlane& plane) {
+void Head::Take(ThreadPool& pool, const TensorSource& table, const PackedPlane& plane,
+                bool in_place) {
   const auto take = [](std::span<const float> from, AlignedBuffer<float>& to) {
     Require(from.size() == to.size() &&
                 std::all_of(from.begin(), from.end(), [](float x) { return std::isfinite(x); }),
@@ -137,19 +138,24 @@ void Head::Take(ThreadPool& pool, const TensorSource& table, const PackedPlane& 
   Require(plane.high.size() == high_.bytes(), "its plane has " + std::to_string(plane.high.size()) +
                                                   " bytes; this model needs " +
                                                   std::to_string(high_.bytes()));
-  Require(reinterpret_cast<std::uintptr_t>(plane.high.data()) % kByteAlign == 0,
+  Require(!in_place || reinterpret_cast<std::uintptr_t>(plane.high.data()) % kByteAlign == 0,
           "its plane does not begin at a multiple of " + std::to_string(kByteAlign) + " bytes");
   take(plane.row_scales, row_scales_);
   take(plane.screen_scales, screen_scales_);
   take(plane.margins, margins_);
-  high_.View(pool, plane.high);
+  if (in_place) {
+    high_.View(pool, plane.high);
+  } else {
+    high_.Copy(pool, plane.high);
+  }
   table_ = table;
   low_is_packed_ = false;
 }
 
-void Head::Take(ThreadPool& pool, const TensorSource& table, const PackedTiles& tiles) {
+void Head::Take(ThreadPool& pool, const TensorSource& table, const PackedTiles& tiles,
+                bool in_place) {
   Require(kind_ == HeadKind::kTernary, "tiles are of a ternary head");
-  ternary_->Take(pool, tiles);
+  ternary_->Take(pool, tiles, in_place);
   table_ = table;
 }
 

@@ -41,9 +41,9 @@ class Head {
   void Pack(const Kernels& kernels, ThreadPool& pool, const TensorSource& table);
 
   // The same from a converted model's file: of an int8 head the high plane, of a ternary one its
-  // tiles, both read where they are. Throws std::invalid_argument on what is no such head.
-  void Take(ThreadPool& pool, const TensorSource& table, const PackedPlane& plane);
-  void Take(ThreadPool& pool, const TensorSource& table, const PackedTiles& tiles);
+  // tiles, as Linear::Take does. Throws std::invalid_argument on what is no such head.
+  void Take(ThreadPool& pool, const TensorSource& table, const PackedPlane& plane, bool in_place);
+  void Take(ThreadPool& pool, const TensorSource& table, const PackedTiles& tiles, bool in_place);
 
   // What Take takes, of an int8 head.
   PackedPlane Contents() const;

@@ -208,7 +208,7 @@ void Linear::PackCodes(std::size_t packed_tile, const TileScratch& scratch) {
   }
 }
 
-void Linear::Take(ThreadPool& pool, const PackedTiles& source) {
+void Linear::Take(ThreadPool& pool, const PackedTiles& source, bool in_place) {
   const std::size_t num_bytes = TilesBytes(rows_, cols_, packing_.grid.group());
   RequireCount("bytes of tiles", source.tiles.size(), num_bytes);
   RequireCount("scales of rows", source.row_scales.size(), rows_);
@@ -219,9 +219,17 @@ void Linear::Take(ThreadPool& pool, const PackedTiles& source) {
   RequireFew(source.outliers.size(), rows_ * cols_);
   outliers_.Take(source.outliers, rows_, cols_);
   std::copy(source.row_scales.begin(), source.row_scales.end(), row_scales_.data());
-  if (!packing_.is_tiles()) {
-    Repack(pool, source.tiles.data());
+  if (!in_place) {
+    if (packing_.is_tiles()) {
+      packed_.Copy(pool, source.tiles);
+    } else {
+      Repack(pool, source.tiles.data());
+    }
     return;
+  }
+  if (!packing_.is_tiles()) {
+    throw std::invalid_argument("a file's tiles are not of the packing '" +
+                                std::string(packing_.name()) + "'");
   }
   if (reinterpret_cast<std::uintptr_t>(source.tiles.data()) % kByteAlign != 0) {
     throw std::invalid_argument("its tiles do not begin at a multiple of " +

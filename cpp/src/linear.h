@@ -67,10 +67,11 @@ class Linear {
   // with the place, on what is no weight.
   void Pack(ThreadPool& pool, std::size_t part, const TensorSource& source, float multiplier);
 
-  // Takes all parts as they lie in a converted model's file. Where this packing is the file's, the
-  // tiles are multiplied where they are, and somebody must keep them alive; else they are packed
-  // anew. Throws std::invalid_argument on a wrong size, and on values that no matrix has.
-  void Take(ThreadPool& pool, const PackedTiles& source);
+  // Takes all parts as they lie in a converted model's file: copied where this packing is the
+  // file's, else packed anew. `in_place`: copied nowhere and multiplied where they are; somebody
+  // must keep them alive. Throws std::invalid_argument on a wrong size, and on values that no
+  // matrix has.
+  void Take(ThreadPool& pool, const PackedTiles& source, bool in_place);
 
   // What Take takes, if the packing is the file's.
   PackedTiles Contents() const {

@@ -251,7 +251,8 @@ void ModelBuilder::SetHead(const TensorSource& table) {
   TakeHead(table, [&](Head& head) { head.Pack(kernels_, *pool_, table); });
 }
 
-void ModelBuilder::SetPacked(int layer, std::string_view name, const PackedTiles& matrix) {
+void ModelBuilder::SetPacked(int layer, std::string_view name, const PackedTiles& matrix,
+                             bool in_place) {
   RequireUnspent();
   const auto* const found = std::find_if(kFusedNames.begin(), kFusedNames.end(),
                                          [&](const FusedName& one) { return one.name == name; });
@@ -261,7 +262,7 @@ void ModelBuilder::SetPacked(int layer, std::string_view name, const PackedTiles
           "no tensor is called '" + tensor + "'");
   Linear& linear = weights_->layers[static_cast<std::size_t>(layer)].*(found->linear);
   try {
-    linear.Take(*pool_, matrix);
+    linear.Take(*pool_, matrix, in_place);
   } catch (const std::invalid_argument& error) {
     throw std::invalid_argument(tensor + ": " + error.what());
   }
@@ -273,12 +274,14 @@ void ModelBuilder::SetPacked(int layer, std::string_view name, const PackedTiles
   }
 }
 
-void ModelBuilder::SetPackedHead(const TensorSource& table, const PackedPlane& plane) {
-  TakeHead(table, [&](Head& head) { head.Take(*pool_, table, plane); });
+void ModelBuilder::SetPackedHead(const TensorSource& table, const PackedPlane& plane,
+                                 bool in_place) {
+  TakeHead(table, [&](Head& head) { head.Take(*pool_, table, plane, in_place); });
 }
 
-void ModelBuilder::SetPackedHead(const TensorSource& table, const PackedTiles& matrix) {
-  TakeHead(table, [&](Head& head) { head.Take(*pool_, table, matrix); });
+void ModelBuilder::SetPackedHead(const TensorSource& table, const PackedTiles& matrix,
+                                 bool in_place) {
+  TakeHead(table, [&](Head& head) { head.Take(*pool_, table, matrix, in_place); });
 }
 
 template <typename Take>

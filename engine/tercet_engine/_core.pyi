@@ -107,8 +107,8 @@ class TensorSource:
 class PackedTiles:
     """A matrix as it lies in a converted model: all its parts, each from a tile on.
 
-    `tiles` are kept and never copied, so they may be a memory map; they begin at a multiple of 64
-    bytes. `row_scales` has one for every row of the tiles; outliers, `outlier_places` [n, 2] being
+    `tiles` may be a memory map; to be used in place they begin at a multiple of 64 bytes.
+    `row_scales` has one for every row of the tiles; outliers, `outlier_places` [n, 2] being
     their rows and columns, are sorted by these.
     """
 
@@ -130,7 +130,7 @@ class PackedTiles:
     def outlier_values(self) -> _Float32Array: ...
 
 class PackedPlane:
-    """An int8 head as it lies in a converted model: `high` is kept and never copied."""
+    """An int8 head as it lies in a converted model."""
 
     def __init__(
         self,
@@ -218,14 +218,17 @@ class ModelBuilder:
         not ternary.
         """
 
-    def set_packed(self, layer: int, name: str, matrix: PackedTiles) -> None:
-        """`name`: "qkv", "o", "gate_up", "down", in place of the linear layers in it.
+    def set_packed(self, layer: int, name: str, matrix: PackedTiles, *, in_place: bool) -> None:
+        """`name`: "qkv", "o", "gate_up", "down", instead of the linear layers in it.
 
-        Where the packing is that of the tiles they are used where they lie, else packed anew.
+        Tiles are copied where the packing is theirs, else packed anew. With `in_place` they are
+        used where they lie: the packing must be `tiles_packing`.
         """
 
-    def set_packed_head(self, table: TensorSource, head: PackedTiles | PackedPlane) -> None:
-        """In place of `set_head`; tiles are of a ternary head, a plane is of an int8 one."""
+    def set_packed_head(
+        self, table: TensorSource, head: PackedTiles | PackedPlane, *, in_place: bool
+    ) -> None:
+        """Instead of `set_head`; tiles are of a ternary head, a plane is of an int8 one."""
 
     def build(self) -> Model:
         """Make the model; the builder is spent. `ValueError` names the first tensor not set."""

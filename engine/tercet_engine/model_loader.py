@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 from tercet_engine import _core
 from tercet_engine.checkpoint import Float32Array
-from tercet_engine.config import AUTO_PACKING, EngineConfig
+from tercet_engine.config import AUTO_PACKING, MAPPED_PACKING, EngineConfig
 from tercet_engine.errors import (
     CheckpointError,
     KernelUnavailable,
@@ -148,6 +148,7 @@ def load_model(
         LoadError: a tensor is damaged, the memory is too small, or the kernels cannot run.
     """
     kernels = choose_kernels(config.kernels)
+    in_place = config.packing == MAPPED_PACKING
     config = _kept_as_it_lies(source, config, kernels)
     if not isinstance(source, PackedCheckpoint) and source.needs_grid:
         source = source.with_shape(find_grid(source, progress))
@@ -161,7 +162,7 @@ def load_model(
         usable_bytes=usable_memory_bytes(),
     )
     try:
-        return _build(source, config, kernels, plan, progress)
+        return _build(source, config, kernels, plan, progress, in_place=in_place)
     except (MemoryError, RuntimeError) as error:  # what C++ throws if the system gives no more
         message = f"the system refused memory or threads while the model was built: {error}"
         raise OutOfMemory(message) from error
@@ -193,6 +194,8 @@ def _build(
     kernels: str,
     plan: MemoryPlan,
     progress: ProgressListener,
+    *,
+    in_place: bool,
 ) -> LoadedModel:
     builder = _core.ModelBuilder(
         core_config(replace(source.shape, max_context=plan.max_context)),
@@ -206,7 +209,8 @@ def _build(
     progress.start(source.num_bytes)
     facts: Mapping[str, float]
     if isinstance(source, PackedCheckpoint):
-        fill_packed(builder, source, head_kind(source.shape, config), progress)
+        head = head_kind(source.shape, config)
+        fill_packed(builder, source, head, progress, in_place=in_place)
         facts = source.facts
     else:
         facts = _fill(builder, source, progress)
@@ -303,11 +307,26 @@ def check_packing(name: str, kernels: str, shape: ModelShape) -> None:
 def _kept_as_it_lies(
     source: WeightSource | PackedCheckpoint, config: EngineConfig, kernels: str
 ) -> EngineConfig:
-    """The config with the packing of a converted model's files, unless another is asked for."""
-    if not isinstance(source, PackedCheckpoint) or config.packing != AUTO_PACKING:
+    """The config with the packing of a converted model's files, unless another is asked for.
+
+    Raises:
+        KernelUnavailable: the weights are to be used where they are mapped, and cannot be.
+    """
+    if config.packing not in (AUTO_PACKING, MAPPED_PACKING):
         return config
+    if not isinstance(source, PackedCheckpoint):
+        if config.packing == AUTO_PACKING:
+            return config
+        message = (
+            f"packing {MAPPED_PACKING} is of converted models, and this is none; see "
+            "`tercet convert`"
+        )
+        raise KernelUnavailable(message)
     is_grouped = bool(source.shape.weight_group or source.shape.activation_group)
     own = _core.tiles_packing(kernels, grouped=is_grouped)
+    if own is None and config.packing == MAPPED_PACKING:
+        message = f"packing {MAPPED_PACKING}: kernels {kernels} do not use weights where they lie"
+        raise KernelUnavailable(message)
     return replace(config, packing=own or AUTO_PACKING)
 
 

@@ -210,7 +210,7 @@ KERNEL_TEST(TilesOfAFileGiveTheProductsOfTheirMatrixInEveryPacking) {
     for (const WeightPacking& packing : Packings(kernels, grid)) {
       Linear taken(packing, kParts, kCols);
       const std::size_t bytes = taken.bytes();
-      taken.Take(pool, held.get());
+      taken.Take(pool, held.get(), false);
       ExpectSameBits(Product(kernels, pool, taken), Product(kernels, pool, Made(pool, packing)),
                      std::string(packing.name()) + At({grid.group()}));
       EXPECT_EQ(taken.bytes(), bytes + held.outliers.size() * sizeof(Outlier));
@@ -218,15 +218,25 @@ KERNEL_TEST(TilesOfAFileGiveTheProductsOfTheirMatrixInEveryPacking) {
   }
 }
 
-KERNEL_TEST(TilesAreMultipliedWhereTheyAre) {
-  ThreadPool pool(1);
+KERNEL_TEST(TilesAreMultipliedWhereTheyAreIfThatIsAskedFor) {
+  ThreadPool pool(2);
   for (const Grid grid : kGrids) {
     const Held held(pool, grid);
     for (const WeightPacking& packing : Packings(kernels, grid)) {
+      Linear copied(packing, kParts, kCols);
+      copied.Take(pool, held.get(), false);
+      EXPECT_EQ(copied.Contents().tiles.data() == held.tiles.get(), false);
       Linear taken(packing, kParts, kCols);
-      taken.Take(pool, held.get());
-      const bool is_view = taken.Contents().tiles.data() == held.tiles.get();
-      EXPECT_EQ(is_view, packing.is_tiles());
+      const std::string refusal = Refusal([&] { taken.Take(pool, held.get(), true); });
+      if (!packing.is_tiles()) {
+        ExpectRefused(refusal, "are not of the packing '" + std::string(packing.name()) + "'");
+        continue;
+      }
+      EXPECT_EQ(refusal, std::string());
+      EXPECT_EQ(taken.Contents().tiles.data() == held.tiles.get(), true);
+      EXPECT_EQ(taken.bytes(), copied.bytes());
+      ExpectSameBits(Product(kernels, pool, taken), Product(kernels, pool, copied),
+                     std::string(packing.name()) + At({grid.group()}));
     }
   }
 }
@@ -237,7 +247,7 @@ KERNEL_TEST(WhatIsNoSuchMatrixIsRefused) {
     const WeightPacking packing = Packings(kernels, grid)[0];
     const auto refusal = [&](const PackedTiles& tiles) {
       Linear linear(packing, kParts, kCols);
-      return Refusal([&] { linear.Take(pool, tiles); });
+      return Refusal([&] { linear.Take(pool, tiles, false); });
     };
     Held held(pool, grid);
     EXPECT_EQ(refusal(held.get()), std::string());
@@ -280,8 +290,10 @@ KERNEL_TEST(TilesThatAreNotAlignedAreRefusedWhereTheyWouldBeMultiplied) {
   tiles.tiles = {shifted.get() + 1, held.tiles.size()};
   for (const WeightPacking& packing : Packings(kernels, {})) {
     Linear linear(packing, kParts, kCols);
-    const std::string refusal = Refusal([&] { linear.Take(pool, tiles); });
-    ExpectRefused(refusal, packing.is_tiles() ? "multiple of 64" : "");
+    if (packing.is_tiles()) {
+      ExpectRefused(Refusal([&] { linear.Take(pool, tiles, true); }), "multiple of 64");
+    }
+    EXPECT_EQ(Refusal([&] { linear.Take(pool, tiles, false); }), std::string());
   }
 }
 
@@ -292,12 +304,13 @@ TEST(ACodeThatMeansNoWeightIsRefusedWithItsPlaceWhereTilesArePackedAnew) {
     const std::size_t header = grid.group() == 0 ? 0 : 64;
     held.tiles[header + 2 * 4 + 1] |= 0x0c;  // row 2, columns 1 + 4
     Linear linear(Packings(SelectKernels("reference"), grid)[0], kParts, kCols);
-    ExpectRefused(Refusal([&] { linear.Take(pool, held.get()); }), "row 2, column 5 holds code 3");
+    ExpectRefused(Refusal([&] { linear.Take(pool, held.get(), false); }),
+                  "row 2, column 5 holds code 3");
   }
   const Held held(pool, kGrids[2]);
   held.tiles[2 * 7 + 1] = 0x7c;
   Linear linear(Packings(SelectKernels("reference"), kGrids[2])[0], kParts, kCols);
-  ExpectRefused(Refusal([&] { linear.Take(pool, held.get()); }),
+  ExpectRefused(Refusal([&] { linear.Take(pool, held.get(), false); }),
                 "row 7, column 0 has a scale that is not finite");
 }
 
@@ -317,7 +330,7 @@ KERNEL_TEST(AnInt8HeadIsTheSameOutOfAFile) {
   packed.Pack(kernels, pool, table);
   const PackedPlane plane = packed.Contents();
   Head taken = made();
-  taken.Take(pool, table, plane);
+  taken.Take(pool, table, plane, true);
   EXPECT_EQ(taken.Contents().high.data(), plane.high.data());
   EXPECT_EQ(taken.bytes(), packed.bytes());
 
@@ -328,7 +341,11 @@ KERNEL_TEST(AnInt8HeadIsTheSameOutOfAFile) {
     head.Multiply(kernels, pool, hidden.data(), rows, out.data());
     return out;
   };
+  Head copied = made();
+  copied.Take(pool, table, plane, false);
+  EXPECT_EQ(copied.Contents().high.data() == plane.high.data(), false);
   ExpectSameBits(logits(taken), logits(packed), "logits");
+  ExpectSameBits(logits(copied), logits(packed), "logits of a copy");
   const auto screened = [&](Head& head) {
     std::vector<std::int32_t> sums(2 * kVocab);
     head.Screen(kernels, pool, hidden.data(), rows, sums.data());
@@ -343,17 +360,20 @@ KERNEL_TEST(AnInt8HeadIsTheSameOutOfAFile) {
     return found;
   };
   ExpectSameBits(screened(taken), screened(packed), "screen");
+  ExpectSameBits(screened(copied), screened(packed), "screen of a copy");
 
   PackedPlane wrong = plane;
   wrong.high = plane.high.first(64);
   Head other = made();
-  ExpectRefused(Refusal([&] { other.Take(pool, table, wrong); }), "its plane has 64 bytes");
+  ExpectRefused(Refusal([&] { other.Take(pool, table, wrong, true); }), "its plane has 64 bytes");
   wrong = plane;
   wrong.margins = plane.margins.first(1);
-  ExpectRefused(Refusal([&] { other.Take(pool, table, wrong); }), "not as many as it has rows");
+  ExpectRefused(Refusal([&] { other.Take(pool, table, wrong, true); }),
+                "not as many as it has rows");
   Head bf16(HeadKind::kBf16, kVocab, kHidden, WeightPacking{});
-  ExpectRefused(Refusal([&] { bf16.Take(pool, table, plane); }), "a plane is of an int8 head");
-  ExpectRefused(Refusal([&] { bf16.Take(pool, table, PackedTiles{}); }),
+  ExpectRefused(Refusal([&] { bf16.Take(pool, table, plane, true); }),
+                "a plane is of an int8 head");
+  ExpectRefused(Refusal([&] { bf16.Take(pool, table, PackedTiles{}, true); }),
                 "tiles are of a ternary head");
 }
 

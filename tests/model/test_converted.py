@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tercet_engine import EMBEDDED_MODEL, EngineConfig, _core, load_engine
+from tercet_engine import EMBEDDED_MODEL, EngineConfig, KernelUnavailable, _core, load_engine
 from tercet_engine.gguf_checkpoint import GgufCheckpoint
 from tercet_engine.model_loader import LoadedModel, load_model, memory_needs
 from tercet_engine.model_shape import ModelShape
@@ -173,6 +173,25 @@ def test_it_does_with_every_kernel_set_and_packing(
 
     for packing in ("auto", *_core.packings(kernels, grouped=is_grouped)):
         assert_alike(source, target, kernels=kernels, packing=packing)
+    ours = _core.tiles_packing(kernels, grouped=is_grouped)
+    if ours is None:
+        with pytest.raises(KernelUnavailable, match=f"packing mapped: kernels {kernels}"):
+            load(target, kernels=kernels, packing="mapped")
+        return
+    theirs, mapped = (
+        load(path, kernels=kernels, packing=packing)
+        for path, packing in ((source, ours), (target, "mapped"))
+    )
+    assert mapped.fingerprint == theirs.fingerprint
+    assert mapped.runner.model.packing == ours
+    assert answers_of(mapped) == answers_of(theirs)
+
+
+def test_only_a_converted_model_is_used_where_it_is_mapped(
+    source_folders: Callable[[str], Path],
+) -> None:
+    with pytest.raises(KernelUnavailable, match="packing mapped is of converted models"):
+        load(source_folders("tiny/bitnet_offline"), packing="mapped")
 
 
 @pytest.mark.parametrize("layout", GGUF)

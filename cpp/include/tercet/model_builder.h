@@ -47,11 +47,11 @@ class ModelBuilder {
   void SetHead(const TensorSource& table);
 
   // The same out of a converted model's file: all parts of a matrix that are computed together,
-  // `name` being qkv, o, gate_up or down, and the head. Tiles and planes are kept, not copied,
-  // where the packing is the file's.
-  void SetPacked(int layer, std::string_view name, const PackedTiles& matrix);
-  void SetPackedHead(const TensorSource& table, const PackedPlane& plane);
-  void SetPackedHead(const TensorSource& table, const PackedTiles& matrix);
+  // `name` being qkv, o, gate_up or down, and the head. `in_place`: tiles and planes are kept, not
+  // copied, which the packing must allow.
+  void SetPacked(int layer, std::string_view name, const PackedTiles& matrix, bool in_place);
+  void SetPackedHead(const TensorSource& table, const PackedPlane& plane, bool in_place);
+  void SetPackedHead(const TensorSource& table, const PackedTiles& matrix, bool in_place);
 
   // Throws std::invalid_argument naming the first tensor that is missing. The builder is spent.
   std::unique_ptr<Model> Build();

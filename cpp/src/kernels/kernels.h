@@ -218,7 +218,7 @@ struct AttentionTask {
 
 // One way of keeping ternary weights, with the product over it. Packings differ in bytes and in
 // time, never in results.
-struct TernaryPacking {
+struct TernaryPacking {  // NOLINT(cppcoreguidelines-pro-type-member-init): a table
   const char* name;
 
   // Bytes of a packed [rows, cols] matrix; a multiple of kByteAlign, proportional to its tiles.
@@ -239,7 +239,7 @@ struct TernaryPacking {
 };
 
 // The same for matrices with a scale for every group of columns.
-struct GroupedPacking {
+struct GroupedPacking {  // NOLINT(cppcoreguidelines-pro-type-member-init): a table
   const char* name;
 
   // Bytes of a packed [rows, cols] matrix; a multiple of kByteAlign, proportional to its tiles.

@@ -149,8 +149,10 @@ class PackedCheckpoint:
                 self.file.expect(name)
 
     def forget(self, name: str) -> None:
-        """Give back the memory of the mapped pages of a matrix; they are read again if touched."""
-        self.file.forget(f"{name}.tiles")
+        """Give back the memory of the mapped pages of a matrix, or of the head."""
+        for kind in ("tiles", "high"):
+            if f"{name}.{kind}" in self.file.tensors:
+                self.file.forget(f"{name}.{kind}")
 
     def damaged_tensors(self) -> list[str]:
         """Read everything; name the tensors that are not as they were written."""

@@ -24,19 +24,30 @@ def fill_packed(
     source: PackedCheckpoint,
     head_kind: str,
     progress: ProgressListener,
+    *,
+    in_place: bool,
 ) -> None:
     """Hand everything to the builder.
+
+    Args:
+        builder: of a model of the source's shape.
+        source: the converted model.
+        head_kind: how the head is kept.
+        progress: is told how far it has come.
+        in_place: use the mapped file, rather than memory of the model's own.
 
     Raises:
         CheckpointError: a tensor holds what none can hold; the message names it.
     """
 
-    def take(name: str, setter: Callable[..., None], *values: Any) -> None:
+    def take(name: str, setter: Callable[..., None], *values: Any, **how: bool) -> None:
         try:
-            setter(*values)
+            setter(*values, **how)
         except ValueError as error:  # says what it is of
             message = f"{source.file.path}: {error}"
             raise CheckpointError(message) from error
+        if how == {"in_place": False}:
+            source.forget(name)
         progress.advance(source.num_bytes_of(name), name)
 
     def table_of(name: str, table: TensorSource) -> _core.TensorSource:
@@ -53,7 +64,7 @@ def fill_packed(
     if head_kind == "bf16":
         take(HEAD, builder.set_head, table)
     else:
-        take(HEAD, builder.set_packed_head, table, _head(source))
+        take(HEAD, builder.set_packed_head, table, _head(source), in_place=in_place)
     take(norm_name(-1, "final"), builder.set_norm, -1, "final", source.norm(-1, "final"))
     for layer in range(shape.num_layers):
         for name in shape.norm_sizes:
@@ -64,7 +75,8 @@ def fill_packed(
             take(bias_name(layer, name), builder.set_bias, layer, name, bias)
         for fused in FUSED:
             matrix = _tiles(source.matrix(layer, fused))
-            take(matrix_name(layer, fused), builder.set_packed, layer, fused, matrix)
+            name = matrix_name(layer, fused)
+            take(name, builder.set_packed, layer, fused, matrix, in_place=in_place)
 
 
 def _head(source: PackedCheckpoint) -> _core.PackedTiles | _core.PackedPlane:

@@ -40,7 +40,11 @@ def convert(
     out: Annotated[Path, typer.Argument(help="The folder to make.", metavar="OUT")],
     force: Annotated[
         bool,
-        typer.Option("--force", help="Replace OUT, if that is a converted model. Nothing else is."),
+        typer.Option(
+            "--force",
+            envvar="TERCET_CONVERT_FORCE",
+            help="Replace OUT, if that is a converted model. Nothing else is.",
+        ),
     ] = False,
     threads: Annotated[
         int | None,

@@ -59,8 +59,8 @@ def convert(
     """Pack a model's weights once, so that serving it does not.
 
     OUT holds the weights as they are computed with, and everything else that is served of the
-    model; answers and fingerprint are those of the model it was made from. Servers of one machine
-    share the weights' memory. OUT appears when it is complete.
+    model; answers and fingerprint are those of the model it was made from. OUT appears when it is
+    complete. Servers that share a machine can share its weights too: serve --packing mapped.
     """
     out = out.expanduser()
     with _told_in_words(out), _ended_by_signals():

@@ -16,6 +16,7 @@ BLOCK_SIZE: Final = 16
 AUTO_PACKING: Final = "auto"
 """The packing that is fastest on this machine, found by trying each for a moment."""
 
+Activations = Literal["int8", "int16"]
 Head = Literal["int8", "bf16"]
 KvType = Literal["bf16", "f32", "int8"]
 Speculation = Literal["auto", "off"]
@@ -39,6 +40,9 @@ class EngineConfig:
         packing: how ternary weights are kept in memory; "auto": as a short measurement at load
             finds fastest. It changes no number.
         head: how the output head is stored. It changes numbers, so it is part of the fingerprint.
+        activations: how activations are rounded in models that leave them in floating point; it
+            changes nothing in those that define int8 themselves. Part of the fingerprint. "int16"
+            is closer to what the authors compute with, and takes twice the arithmetic.
         kv_type: how keys and values are kept; part of the fingerprint too. "f32" keeps them as they
             were computed, at twice the memory; "int8" rounds them to 8 bits, at half of it.
         touch_kv_cache: take the KV cache's memory at start, so that it does not grow in use.
@@ -61,6 +65,7 @@ class EngineConfig:
     kernels: str = ""
     packing: str = AUTO_PACKING
     head: Head = "int8"
+    activations: Activations = "int8"
     kv_type: KvType = "bf16"
     touch_kv_cache: bool = True
     prefix_cache: bool = True
@@ -80,6 +85,7 @@ class EngineConfig:
         _check_range("max_step_ms", self.max_step_ms, 0, 600_000)
         _check_choice("speculation", self.speculation, get_args(Speculation))
         _check_choice("head", self.head, get_args(Head))
+        _check_choice("activations", self.activations, get_args(Activations))
         _check_choice("kv_type", self.kv_type, get_args(KvType))
         if self.max_sequences > self.max_batch_tokens:  # else a stream could starve in a step
             message = (

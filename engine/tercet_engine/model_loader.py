@@ -60,6 +60,7 @@ _AS_THEY_ARE: Final = (
     "logit_scale",
     "weight_group",
     "activation_group",
+    "has_two_terms",
 )
 
 
@@ -148,6 +149,7 @@ def load_model(
     kernels = choose_kernels(config.kernels)
     if source.needs_grid:
         source = source.with_shape(find_grid(source, progress))
+    source = source.with_shape(rounded_as_asked(source.shape, config))
     check_packing(config.packing, kernels, source.shape)
     sizes = core_config(source.shape)
     plan = plan_memory(
@@ -174,6 +176,7 @@ def memory_needs(source: WeightSource, config: EngineConfig) -> MemoryNeeds:
     """
     kernels = choose_kernels(config.kernels)
     shape = replace(source.shape, weight_group=64) if source.needs_grid else source.shape
+    shape = rounded_as_asked(shape, config)
     check_packing(config.packing, kernels, shape)
     sizes = core_config(shape)
     return MemoryNeeds(
@@ -214,6 +217,12 @@ def _build(
         plan=plan,
         fingerprint=_fingerprint(source.shape, plan.max_context, facts, config),
     )
+
+
+def rounded_as_asked(shape: ModelShape, config: EngineConfig) -> ModelShape:
+    """The shape with activations rounded as the config asks, where the model leaves it open."""
+    is_open = shape.activation_group != 0
+    return replace(shape, has_two_terms=is_open and config.activations == "int16")
 
 
 def head_kind(shape: ModelShape, config: EngineConfig) -> str:

@@ -8,7 +8,7 @@ for unused in ensurepip idlelib lib2to3 pydoc_data test tkinter turtledemo turtl
   site-packages/pip site-packages/setuptools; do
   rm -rf "${python_library:?}/$unused" "$python_library/$unused"-*.dist-info
 done
-find "$python_library" -type d -name 'config-3*' -prune -exec rm -rf {} +
+find "$python_library" -type d \( -name 'config-3*' -o -name __pycache__ \) -prune -exec rm -rf {} +
 python3 -m compileall -q -j 0 "$python_library"
 
 rm -rf /usr/lib/*-linux-gnu/perl* /usr/lib/*-linux-gnu/libperl* /usr/share/perl* /usr/bin/*perl*

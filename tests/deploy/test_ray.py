@@ -1,0 +1,164 @@
+"""deploy/ray on a cluster of this one host: streams, cancellation, a replica that dies."""
+
+import asyncio
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.deploy.processes import ROOT, free_port
+from tests.deploy.streams import many_streams, read_stream
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        importlib.util.find_spec("ray") is None, reason="Ray is not installed: make test-ray"
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Ray's processes and the address of its proxy."""
+
+    url: str
+    driver: psutil.Process
+
+    def replicas(self) -> list[psutil.Process]:
+        return [
+            process
+            for process in self.driver.children(recursive=True)
+            if _title(process).startswith("ray::ServeReplica:tercet")
+        ]
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    port = free_port()
+    environment = {
+        **os.environ,
+        "RAY_AUTH_MODE": "disabled",  # nor does it write a token into the home folder
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_TMPDIR": str(tmp_path_factory.mktemp("ray", numbered=False)),
+    }
+    with (
+        Path(environment["RAY_TMPDIR"], "log").open("wb") as log,
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.deploy.ray_cluster", str(port)],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+        ) as driver,
+    ):
+        assert driver.stdout is not None
+        while (line := driver.stdout.readline()) != b"ready\n":
+            assert line, Path(log.name).read_text()
+        tree = psutil.Process(driver.pid)
+        yield Cluster(f"http://127.0.0.1:{port}", tree)
+        left = tree.children(recursive=True)
+        driver.communicate(timeout=60)
+        for process in psutil.wait_procs(left, timeout=10)[1]:
+            process.kill()
+
+
+def test_both_replicas_answer_and_say_the_same(cluster: Cluster) -> None:
+    streams = asyncio.run(many_streams(cluster.url, 16, 8, {}))
+
+    assert all(stream.is_whole for stream in streams)
+    assert len({stream.text for stream in streams}) == 1
+    assert len(cluster.replicas()) == 2
+    assert all(_cpu_seconds(replica) > 0.1 for replica in cluster.replicas())
+
+
+def test_streamed_tokens_arrive_one_by_one(cluster: Cluster) -> None:
+    async def ask() -> list[float]:
+        async with httpx.AsyncClient(base_url=cluster.url, timeout=60) as client:
+            return (await read_stream(client, max_tokens=1000)).chunk_times
+
+    times = asyncio.run(ask())
+
+    # Held back, they would all come at the end.
+    assert len({round(moment, 3) for moment in times}) > 20
+    assert times[len(times) // 2] - times[0] > 0.2 * (times[-1] - times[0])
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["a stream", "a whole answer"])
+def test_a_client_that_leaves_frees_the_engine(cluster: Cluster, stream: bool) -> None:
+    aborted = _total(cluster, "tercet_completions_aborted_total")
+    body = {"prompt": "Once", "max_tokens": 1900, "ignore_eos": True, "n": 8, "stream": stream}
+
+    with httpx.Client(base_url=cluster.url, timeout=httpx.Timeout(60, read=0.5)) as client:
+        if stream:
+            with client.stream("POST", "/v1/completions", json=body) as response:
+                next(response.iter_lines())
+        else:
+            with pytest.raises(httpx.ReadTimeout):
+                client.post("/v1/completions", json=body)
+
+    _until(lambda: _total(cluster, "tercet_completions_running") == 0)
+    assert _total(cluster, "tercet_completions_aborted_total") == aborted + 8
+
+
+def test_an_error_is_told_as_tercet_tells_it(cluster: Cluster) -> None:
+    answer = httpx.post(f"{cluster.url}/v1/chat/completions", json={"messages": 3}, timeout=30)
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "messages"
+
+
+def test_when_a_replica_dies_the_other_serves_and_ray_makes_a_new_one(cluster: Cluster) -> None:
+    killed = cluster.replicas()[0]
+    killed.send_signal(signal.SIGKILL)
+    killed.wait(10)
+    body = {"prompt": "Once", "max_tokens": 5}
+
+    statuses = [_status(f"{cluster.url}/v1/completions", body) for _ in range(20)]
+    print(f"\nafter the kill: {statuses}")  # noqa: T201 -- the figures, for `make test-ray`
+
+    assert statuses.count(200) >= 18
+    assert statuses[-10:] == [200] * 10
+    _until(lambda: len(cluster.replicas()) == 2, seconds=90)
+
+
+def _status(url: str, body: dict[str, object]) -> int:
+    return httpx.post(url, json=body, timeout=60).status_code
+
+
+def _total(cluster: Cluster, name: str) -> float:
+    """Both replicas' numbers together: of 16 answers, all by one are a chance of 1 in 32,768."""
+    found = set()
+    for _ in range(16):
+        lines = httpx.get(f"{cluster.url}/metrics", timeout=30).text.splitlines()
+        found |= {float(line.split()[-1]) for line in lines if line.startswith(name)}
+    assert 1 <= len(found) <= 2
+    return sum(found) if len(found) == 2 else 2 * found.pop()
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def _until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.1)

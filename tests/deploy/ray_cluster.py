@@ -1,4 +1,4 @@
-"""A Ray cluster of this one host, with two replicas of deploy/ray/tercet_ray.py, until stdin ends.
+"""A Ray cluster of this one host with two replicas of Tercet, until stdin ends.
 
     python -m tests.deploy.ray_cluster PORT
 
@@ -6,23 +6,18 @@ In a process of its own, for what Ray starts and warns of is not the tests' to b
 """
 
 import sys
-from pathlib import Path
 
 import ray
 from ray import serve
 
-FOLDER = str(Path(__file__).parents[2] / "deploy/ray")
+from tercet_server.ray_serve import Arguments, build
 
 
 def main() -> None:
-    sys.path.insert(0, FOLDER)
-    from tercet_ray import Arguments, build
-
     ray.init(
         num_cpus=4,  # promised, not measured: the proxy and two replicas of one thread each
         include_dashboard=False,
         object_store_memory=100 * 2**20,
-        runtime_env={"env_vars": {"PYTHONPATH": FOLDER}},
     )
     serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])})
     serve.run(build(Arguments(replicas=2)), name="tercet")

@@ -1,6 +1,7 @@
-"""deploy/ray on a cluster of this one host: streams, cancellation, a replica that dies."""
+"""Replicas on a Ray cluster of this one host: streams, cancellation, a replica that dies."""
 
 import asyncio
+import importlib
 import importlib.util
 import os
 import signal
@@ -10,11 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 import pytest
 
+from tercet_server.settings import InvalidSettings
 from tests.deploy.processes import ROOT, free_port
 from tests.deploy.streams import many_streams, read_stream
 
@@ -162,3 +165,26 @@ def _until(condition: Callable[[], bool], seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s"
         time.sleep(0.1)
+
+
+def test_the_config_file_is_one_that_ray_takes() -> None:
+    yaml = pytest.importorskip("yaml")
+    schema = pytest.importorskip("ray.serve.schema")
+    config = yaml.safe_load((ROOT / "deploy/ray/config.yaml").read_text())
+
+    application = schema.ServeDeploySchema.model_validate(config).applications[0]
+
+    assert application.import_path == "tercet_server.ray_serve:build"
+    assert ray_serve().Arguments(**application.args).threads == 4
+
+
+def test_a_wrong_setting_is_told_before_anything_is_deployed() -> None:
+    arguments = ray_serve().Arguments(settings={"batch_tokens": 0})
+
+    with pytest.raises(InvalidSettings, match="batch-tokens"):
+        ray_serve().build(arguments)
+
+
+def ray_serve() -> Any:
+    """Not at the top: it needs Ray."""
+    return importlib.import_module("tercet_server.ray_serve")

@@ -1,7 +1,7 @@
 """Tercet as a Ray Serve application: replicas over the nodes of a Ray cluster.
 
     pip install "tercet[ray]"
-    serve run deploy.ray.tercet_ray:build replicas=2 threads=4 model=org/name
+    serve run tercet_server.ray_serve:build replicas=2 threads=4 model=org/name
 
 A replica is an actor with an engine of its own and the whole HTTP application, which Ray calls as
 ASGI: streams, errors and every endpoint are those of `tercet serve`. Ray keeps the address, chooses
@@ -41,8 +41,6 @@ class Arguments(BaseModel):
     settings: dict[str, Any] = {}
 
 
-@serve.deployment
-@serve.ingress()
 class Tercet:
     """One replica."""
 
@@ -94,7 +92,8 @@ def build(arguments: Arguments) -> serve.Application:
             }
         }
     )
-    return Tercet.options(
+    deployment: Any = serve.deployment(serve.ingress()(Tercet))
+    return deployment.options(
         ray_actor_options={"num_cpus": arguments.threads},
         # What is beyond is refused by the replica itself, in the form that clients know.
         max_ongoing_requests=settings.max_concurrent_requests,

@@ -21,7 +21,7 @@ export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # one pip at a time in one environment; compilers run in parallel by themselves
-.PHONY: help serve chat speed bench setup build check fix test test-py test-cpp test-isa test-san test-browser test-clients test-training tidy mutants \
+.PHONY: help serve chat speed bench setup build check fix test test-py test-cpp test-isa test-san test-browser test-clients test-training prove-oracle tidy mutants \
         load-test docker docker-test up helm-test test-scale test-ray test-deploy size clean
 
 help: ## list the verbs
@@ -109,6 +109,12 @@ test-clients: $(STAMP_DEV) $(STAMP_CORE) ## the recipes of docs/clients with the
 test-training: $(STAMP_DEV) $(STAMP_CORE) ## the training recipe's tests; installs torch
 	$(BIN)/python -m pip install --quiet -r training/requirements.txt
 	$(BIN)/pytest tests/training
+
+# In an environment of its own: torch and transformers are large, and nothing else needs them.
+prove-oracle: ## the NumPy oracles against transformers (downloads torch)
+	test -x .venv-oracle/bin/python || $(PYTHON) -m venv .venv-oracle
+	.venv-oracle/bin/python -m pip install --quiet torch "transformers==5.23.*" accelerate numpy
+	.venv-oracle/bin/python -m tests.oracle.prove $(ARGS)
 
 build/%/build.ninja: $(STAMP_SERVE) cpp/CMakeLists.txt cpp/CMakePresets.json tests/cpp/CMakeLists.txt
 	cd cpp && PATH="$(CURDIR)/$(BIN):$$PATH" cmake --preset $*

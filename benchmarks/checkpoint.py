@@ -27,6 +27,7 @@ from tercet_engine.families import bitnet
 from tercet_engine.hub import EMBEDDED_MODEL
 from tercet_engine.model_shape import ModelShape
 from tercet_engine.synthetic import SHAPES, SyntheticWeights
+from tercet_engine.tensor_source import TensorSource
 
 DEFAULT_FOLDER: Final = ROOT / "build" / "benchmarks"
 _ROWS_AT_ONCE: Final = 4096
@@ -36,7 +37,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--shape", choices=SHAPES, default="2b4t")
+    bitnets = [name for name, shape in SHAPES.items() if shape.has_sub_norms]
+    parser.add_argument("--shape", choices=bitnets, default="2b4t")
     parser.add_argument("folder", type=Path, nargs="?", help="default: build/benchmarks/SHAPE")
     options = parser.parse_args()
     print(synthetic_folder(options.shape, options.folder))
@@ -59,7 +61,7 @@ def synthetic_folder(shape: str, folder: Path | None = None) -> Path:
 def config_of(shape: ModelShape) -> dict[str, Any]:
     """The config of a checkpoint in the layout of bitnet-b1.58-2B-4T."""
     return {
-        "architectures": [bitnet.FAMILY.architecture],
+        "architectures": list(bitnet.FAMILY.architectures),
         "model_type": "bitnet",
         "hidden_act": "relu2",
         "hidden_size": shape.hidden_size,
@@ -71,7 +73,7 @@ def config_of(shape: ModelShape) -> dict[str, Any]:
         "vocab_size": shape.vocab_size,
         "max_position_embeddings": shape.max_context,
         "rms_norm_eps": shape.rms_norm_eps,
-        "rope_theta": shape.rope_theta,
+        "rope_theta": shape.rope.theta,
         "tie_word_embeddings": True,
         "quantization_config": {
             "quant_method": "bitnet",
@@ -113,15 +115,23 @@ def _tensors(shape: ModelShape) -> Iterator[tuple[str, str, list[int]]]:
 
 
 def _contents(weights: SyntheticWeights) -> Iterator[npt.NDArray[Any]]:
-    yield weights.table(EMBEDDING)
+    yield rows_of(weights.table(EMBEDDING))
     yield weights.norm(-1, "final")
     for layer in range(weights.shape.num_layers):
         for name in weights.shape.norm_sizes:
             yield weights.norm(layer, name)
         for name in weights.shape.linear_shapes:
             linear = weights.linear(layer, name)
-            yield linear.codes
+            yield linear.data.reshape(linear.rows // 4, linear.cols)
             yield np.array([linear.scale], np.float32)
+
+
+def rows_of(table: TensorSource) -> npt.NDArray[Any]:
+    """View a table of bfloat16 as rows, which may overlap in memory."""
+    stride = table.row_stride or 2 * table.cols
+    shape, strides = (table.rows, table.cols), (stride, 2)
+    bits = table.data.view(np.uint16)
+    return np.lib.stride_tricks.as_strided(bits, shape, strides, writeable=False)
 
 
 def write_tokenizer(vocab_size: int, folder: Path) -> None:

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from tercet_engine import AsyncEngine
+from tests.oracle import goldens
 from tests.oracle.toy_engine import make_toy_engine
-
-DATA = Path(__file__).parent / "oracle" / "data"
 
 
 @pytest.fixture
@@ -31,7 +30,32 @@ def toy_engine(toy_engines: Callable[..., AsyncEngine]) -> AsyncEngine:
     return toy_engines()
 
 
-@pytest.fixture(params=["tiny/bitnet_offline", "tiny/bitnet_online", "tiny256/bitnet_offline"])
+@pytest.fixture(params=goldens.BITNETS)
 def tiny_checkpoint(request: pytest.FixtureRequest) -> Path:
     """Each small checkpoint in the layout of bitnet-b1.58-2B-4T; it has no tokenizer."""
-    return DATA / request.param
+    return goldens.DATA / request.param
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Gives the folder of a small checkpoint by its name in `goldens`."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    return lambda name: goldens.unpack(name, folder)
+
+
+class FakeClock:
+    """Seconds that pass only when somebody says so."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def pass_by(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()

@@ -321,7 +321,7 @@ void BenchRows(const Kernels& kernels) {
   ReportCall(kernels, "rms_norm 6912", row, "G/s",
              [&] { kernels.rms_norm(x.data(), x.data(), kCols, 1e-5f, y.data()); });
   ReportCall(kernels, "quantize 6912", row, "G/s",
-             [&] { kernels.quantize(x.data(), kCols, values.get(), &scale, &sum); });
+             [&] { kernels.quantize(x.data(), kCols, 1e-5F, values.get(), &scale, &sum); });
   ReportCall(kernels, "relu2_mul 6912", row, "G/s",
              [&] { kernels.relu2_mul(y.data(), x.data(), kCols); });
   ReportCall(kernels, "argmax 128256", logits, "G/s",

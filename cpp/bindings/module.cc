@@ -2,14 +2,20 @@
 // checked; then it is released and C++ computes. The Python side of this file is _core.pyi.
 #include <pybind11/stl.h>
 
+#include <array>
+#include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "arrays.h"
+#include "formats/grid.h"
+#include "formats/numbers.h"
 #include "kernels/registry.h"
+#include "packing_choice.h"
 #include "sampling.h"
 #include "tercet/bandwidth.h"
 #include "tercet/model_builder.h"
@@ -22,18 +28,6 @@ namespace {
 
 // Raised whenever a change of the arithmetic changes results: part of every model's fingerprint.
 constexpr int kNumericsVersion = 1;
-
-// A bfloat16 table whose rows may lie any distance apart but are dense themselves.
-std::size_t TableStride(const py::array_t<std::uint16_t>& table, const ModelConfig& config) {
-  Require(table.ndim() == 2 && table.shape(0) == static_cast<py::ssize_t>(config.vocab_size) &&
-              table.shape(1) == static_cast<py::ssize_t>(config.hidden_size),
-          "the table must be [" + std::to_string(config.vocab_size) + ", " +
-              std::to_string(config.hidden_size) + "]");
-  constexpr py::ssize_t kElement = sizeof(std::uint16_t);
-  Require(table.strides(1) == kElement && table.strides(0) > 0 && table.strides(0) % kElement == 0,
-          "the table's rows must be dense");
-  return static_cast<std::size_t>(table.strides(0) / kElement);
-}
 
 struct PyBuilder {
   ModelBuilder builder;
@@ -67,15 +61,15 @@ void BindFunctions(py::module_& m) {
   m.def("all_kernels", [] { return Names(AllKernels()); });
   m.def(
       "packings",
-      [](const std::string& kernels) {
-        const Kernels& set = SelectKernels(kernels);
+      [](const std::string& kernels, bool grouped) {
         std::vector<std::string> names;
-        for (std::size_t i = 0; i < set.num_packings; ++i) {
-          names.emplace_back(set.packings[i].name);
+        for (const WeightPacking& packing :
+             Packings(SelectKernels(kernels), {.activation_group = grouped ? kMaxGroup : 0})) {
+          names.emplace_back(packing.name());
         }
         return names;
       },
-      "kernels"_a);
+      "kernels"_a, py::kw_only(), "grouped"_a = false);
   m.def("cpu_features", [] { return FeatureNames(DetectCpuFeatures()); });
   m.def(
       "self_test", [](const std::string& kernels) { return SelfTest(SelectKernels(kernels)); },
@@ -84,21 +78,97 @@ void BindFunctions(py::module_& m) {
         py::call_guard<py::gil_scoped_release>());
 }
 
+Activation ParseActivation(const std::string& name) {
+  Require(name == "relu2" || name == "silu",
+          "the activation is '" + name + "'; it can be relu2 or silu");
+  return name == "relu2" ? Activation::kRelu2 : Activation::kSilu;
+}
+
 void BindConfig(py::module_& m) {
   py::class_<ModelConfig>(m, "ModelConfig")
-      .def(py::init([](std::size_t num_layers, std::size_t hidden_size,
-                       std::size_t intermediate_size, std::size_t num_heads,
-                       std::size_t num_kv_heads, std::size_t head_dim, std::size_t vocab_size,
-                       std::size_t max_context, float rms_norm_eps, double rope_theta) {
-             const ModelConfig config{num_layers,   hidden_size, intermediate_size, num_heads,
-                                      num_kv_heads, head_dim,    vocab_size,        max_context,
-                                      rms_norm_eps, rope_theta};
-             config.Check();
-             return config;
-           }),
+      .def(py::init(
+               [](std::size_t num_layers, std::size_t hidden_size, std::size_t intermediate_size,
+                  std::size_t num_heads, std::size_t num_kv_heads, std::size_t head_dim,
+                  std::size_t vocab_size, std::size_t max_context, float rms_norm_eps,
+                  const std::vector<double>& rope_frequencies, double rope_scale,
+                  const std::string& activation, bool has_sub_norms, bool has_head_norms,
+                  std::optional<float> linear_norm_eps, float embedding_scale, float residual_scale,
+                  float logit_scale, std::size_t weight_group, std::size_t activation_group) {
+                 const ModelConfig config{.num_layers = num_layers,
+                                          .hidden_size = hidden_size,
+                                          .intermediate_size = intermediate_size,
+                                          .num_heads = num_heads,
+                                          .num_kv_heads = num_kv_heads,
+                                          .head_dim = head_dim,
+                                          .vocab_size = vocab_size,
+                                          .max_context = max_context,
+                                          .rms_norm_eps = rms_norm_eps,
+                                          .rope_frequencies = rope_frequencies,
+                                          .rope_scale = rope_scale,
+                                          .activation = ParseActivation(activation),
+                                          .has_sub_norms = has_sub_norms,
+                                          .has_head_norms = has_head_norms,
+                                          .has_linear_norms = linear_norm_eps.has_value(),
+                                          .linear_norm_eps = linear_norm_eps.value_or(0.0F),
+                                          .embedding_scale = embedding_scale,
+                                          .residual_scale = residual_scale,
+                                          .logit_scale = logit_scale,
+                                          .grid = {weight_group, activation_group}};
+                 config.Check();
+                 return config;
+               }),
            py::kw_only(), "num_layers"_a, "hidden_size"_a, "intermediate_size"_a, "num_heads"_a,
            "num_kv_heads"_a, "head_dim"_a, "vocab_size"_a, "max_context"_a, "rms_norm_eps"_a,
-           "rope_theta"_a);
+           "rope_frequencies"_a, "rope_scale"_a, "activation"_a, "has_sub_norms"_a,
+           "has_head_norms"_a, "linear_norm_eps"_a, "embedding_scale"_a, "residual_scale"_a,
+           "logit_scale"_a, "weight_group"_a, "activation_group"_a);
+}
+
+// The bytes are a view that somebody keeps alive.
+void BindSource(py::module_& m) {
+  py::class_<TensorSource>(m, "TensorSource")
+      .def(py::init([](const std::string& layout, const Array<std::uint8_t>& data, std::size_t rows,
+                       std::size_t cols, float scale, std::size_t rope_head_dim,
+                       std::size_t row_stride) {
+             const TensorSource source{.layout = ParseLayout(layout),
+                                       .data = data.data(),
+                                       .num_bytes = static_cast<std::size_t>(data.size()),
+                                       .rows = rows,
+                                       .cols = cols,
+                                       .scale = scale,
+                                       .rope_head_dim = rope_head_dim,
+                                       .row_stride = row_stride};
+             source.Check();
+             return source;
+           }),
+           "layout"_a, py::arg("data").noconvert(), py::kw_only(), "rows"_a, "cols"_a,
+           "scale"_a = 1.0F, "rope_head_dim"_a = 0, "row_stride"_a = 0, py::keep_alive<1, 3>())
+      .def(
+          "numbers",
+          [](const TensorSource& self, std::size_t row) {
+            Require(row < self.rows,
+                    "row " + std::to_string(row) + " of " + std::to_string(self.rows));
+            Array<float> out(static_cast<py::ssize_t>(self.cols));
+            ReadNumbers(self, row, out.mutable_data());
+            return out;
+          },
+          "row"_a)
+      .def(
+          "count_off_grid",
+          [](const TensorSource& self, std::size_t num_threads) {
+            std::array<std::size_t, kGridGroups.size()> counts{};
+            {
+              const py::gil_scoped_release release;
+              ThreadPool pool(num_threads);
+              counts = CountOffGrid(self, pool);
+            }
+            std::map<std::size_t, std::size_t> by_group;
+            for (std::size_t i = 0; i < counts.size(); ++i) {
+              by_group[kGridGroups[i]] = counts[i];
+            }
+            return by_group;
+          },
+          "num_threads"_a);
 }
 
 void BindBuilder(py::module_& m) {
@@ -129,30 +199,33 @@ void BindBuilder(py::module_& m) {
           "layer"_a, "name"_a, py::arg("weight").noconvert())
       .def(
           "set_linear",
-          [](PyBuilder& self, int layer, const std::string& name, const Array<std::uint8_t>& codes,
-             float scale) {
-            const auto span = AsSpan(codes);
+          [](PyBuilder& self, int layer, const std::string& name, const TensorSource& source) {
             const py::gil_scoped_release release;
-            self.builder.SetLinear(layer, name, span, scale);
+            self.builder.SetLinear(layer, name, source);
           },
-          "layer"_a, "name"_a, py::arg("codes").noconvert(), "scale"_a)
+          "layer"_a, "name"_a, "source"_a)
+      .def(
+          "set_bias",
+          [](PyBuilder& self, int layer, const std::string& name, const Array<float>& bias) {
+            self.builder.SetBias(layer, name, AsSpan(bias));
+          },
+          "layer"_a, "name"_a, py::arg("bias").noconvert())
       .def(
           "set_embedding",
-          [](PyBuilder& self, const py::array_t<std::uint16_t>& table) {
-            self.builder.SetEmbedding(table.data(), TableStride(table, self.builder.config()));
+          [](PyBuilder& self, const py::object& table) {
+            self.builder.SetEmbedding(table.cast<const TensorSource&>());
             self.kept.push_back(table);
           },
-          py::arg("table").noconvert())
+          py::arg("table"))
       .def(
           "set_head",
-          [](PyBuilder& self, const py::array_t<std::uint16_t>& table) {
-            const std::size_t stride = TableStride(table, self.builder.config());
-            const std::uint16_t* data = table.data();
+          [](PyBuilder& self, const py::object& table) {
+            const auto& source = table.cast<const TensorSource&>();
             self.kept.push_back(table);
             const py::gil_scoped_release release;
-            self.builder.SetHead(data, stride);
+            self.builder.SetHead(source);
           },
-          py::arg("table").noconvert())
+          py::arg("table"))
       .def("build", [](PyBuilder& self) {
         return std::unique_ptr<PyModel>(new PyModel{self.builder.Build(), std::move(self.kept)});
       });
@@ -194,6 +267,8 @@ void BindModel(py::module_& m) {
                              [](const PyModel& self) { return self.get().weight_bytes(); })
       .def_property_readonly("decode_bytes",
                              [](const PyModel& self) { return self.get().decode_bytes(); })
+      .def_property_readonly("num_outliers",
+                             [](const PyModel& self) { return self.get().num_outliers(); })
       .def_property_readonly("workspace_bytes",
                              [](const PyModel& self) { return self.get().workspace_bytes(); })
       .def(
@@ -235,6 +310,7 @@ PYBIND11_MODULE(_core, m) {
   m.doc() = "The C++ engine: arrays in, arrays out.";
   tercet::BindFunctions(m);
   tercet::BindConfig(m);
+  tercet::BindSource(m);
   tercet::BindBuilder(m);
   tercet::BindSamples(m);
   tercet::BindModel(m);

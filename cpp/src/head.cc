@@ -1,7 +1,11 @@
 #include "head.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstring>
+
+#include "formats/numbers.h"
 
 namespace tercet {
 namespace {
@@ -37,6 +41,12 @@ void ForRows(ThreadPool& pool, std::size_t vocab_size, const Body& body) {
   });
 }
 
+std::uint16_t NarrowToBf16(float value) {
+  std::uint32_t bits = 0;
+  std::memcpy(&bits, &value, sizeof bits);
+  return static_cast<std::uint16_t>((bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16);
+}
+
 double Length(const float* x, std::size_t n) {
   double squares = 0;
   for (std::size_t i = 0; i < n; ++i) {
@@ -47,8 +57,15 @@ double Length(const float* x, std::size_t n) {
 
 }  // namespace
 
-Head::Head(HeadKind kind, std::size_t vocab_size, std::size_t hidden_size)
+Head::Head(HeadKind kind, std::size_t vocab_size, std::size_t hidden_size,
+           const WeightPacking& packing)
     : kind_(kind), vocab_size_(vocab_size), hidden_size_(hidden_size) {
+  if (kind_ == HeadKind::kTernary) {
+    ternary_.emplace(packing, std::array{vocab_size}, hidden_size);
+    activations_.emplace(kMaxRows, hidden_size, packing.grid);
+    ternary_logits_ = AlignedBuffer<float>(kMaxRows * ternary_->out_stride());
+    return;
+  }
   if (kind_ == HeadKind::kBf16) {
     gathered_ = AlignedBuffer<float>(kMaxRows * hidden_size);
     return;
@@ -65,16 +82,28 @@ Head::Head(HeadKind kind, std::size_t vocab_size, std::size_t hidden_size)
   reaches_ = AlignedBuffer<float>(kMaxRows);
 }
 
-void Head::Pack(const Kernels& kernels, ThreadPool& pool, const Bf16Table& table) {
+void Head::Pack(const Kernels& kernels, ThreadPool& pool, const TensorSource& table) {
   table_ = table;
+  if (kind_ == HeadKind::kTernary) {
+    ternary_->Pack(pool, 0, table, 1);
+    return;
+  }
   if (kind_ == HeadKind::kBf16) {
+    if (table.layout != Layout::kBf16) {
+      copy_ = AlignedBuffer<std::uint16_t>(vocab_size_ * hidden_size_);
+      pool.Run(vocab_size_, [&](std::size_t n, std::size_t) {
+        std::vector<std::uint16_t> scratch;
+        std::copy_n(Bf16Row(n, scratch), hidden_size_, &copy_[n * hidden_size_]);
+      });
+    }
     return;
   }
   low_is_packed_ = false;
   ForRows(pool, vocab_size_, [&](std::size_t n) {
+    std::vector<std::uint16_t> scratch;
     HeadRow row;
-    kernels.head_pack(table.row(n), hidden_size_, &high_[HeadRowPlace(n, hidden_size_)], nullptr,
-                      &row);
+    kernels.head_pack(Bf16Row(n, scratch), hidden_size_, &high_[HeadRowPlace(n, hidden_size_)],
+                      nullptr, &row);
     const auto squares = static_cast<double>(row.squares);
     const auto products = static_cast<double>(row.products);
     const auto middles = static_cast<double>(row.middles);
@@ -89,31 +118,44 @@ void Head::Pack(const Kernels& kernels, ThreadPool& pool, const Bf16Table& table
   });
 }
 
+// A row of the table as bfloat16: where it lies, or in `scratch`.
+const std::uint16_t* Head::Bf16Row(std::size_t token, std::vector<std::uint16_t>& scratch) const {
+  if (table_.layout == Layout::kBf16) {
+    const std::size_t stride = table_.row_stride != 0 ? table_.row_stride : 2 * hidden_size_;
+    return reinterpret_cast<const std::uint16_t*>(table_.data + token * stride);
+  }
+  std::vector<float> numbers(hidden_size_);
+  ReadNumbers(table_, token, numbers.data());
+  scratch.resize(hidden_size_);
+  std::transform(numbers.begin(), numbers.end(), scratch.begin(), NarrowToBf16);
+  return scratch.data();
+}
+
 void Head::PackLow(const Kernels& kernels, ThreadPool& pool) {
   if (low_is_packed_) {
     return;
   }
   low_.WishHugePages();
   ForRows(pool, vocab_size_, [&](std::size_t n) {
+    std::vector<std::uint16_t> scratch;
     HeadRow row;
-    kernels.head_pack(table_.row(n), hidden_size_, nullptr, &low_[HeadRowPlace(n, hidden_size_)],
-                      &row);
+    kernels.head_pack(Bf16Row(n, scratch), hidden_size_, nullptr,
+                      &low_[HeadRowPlace(n, hidden_size_)], &row);
   });
   low_is_packed_ = true;
 }
 
 void Head::Multiply(const Kernels& kernels, ThreadPool& pool, const float* hidden,
                     std::span<const std::size_t> rows, float* logits) {
-  if (kind_ == HeadKind::kBf16) {
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      std::copy_n(hidden + rows[i] * hidden_size_, hidden_size_, &gathered_[i * hidden_size_]);
-    }
-    ForTiles(pool, vocab_size_, [&](std::size_t begin, std::size_t end) {
-      kernels.bf16_gemm(table_.data, table_.stride, hidden_size_, begin * kTileRows,
-                        std::min(end * kTileRows, vocab_size_), gathered_.data(), rows.size(),
-                        hidden_size_, logits, vocab_size_);
-    });
-    return;
+  switch (kind_) {
+    case HeadKind::kBf16:
+      MultiplyBf16(kernels, pool, hidden, rows, logits);
+      return;
+    case HeadKind::kTernary:
+      MultiplyTernary(kernels, pool, hidden, rows, logits);
+      return;
+    case HeadKind::kInt8:
+      break;
   }
   PackLow(kernels, pool);
   Quantize(kernels, pool, hidden, rows);
@@ -122,6 +164,33 @@ void Head::Multiply(const Kernels& kernels, ThreadPool& pool, const float* hidde
   ForTiles(pool, vocab_size_, [&](std::size_t begin, std::size_t end) {
     kernels.head_gemm(&matrix, &wide, begin, end, logits, vocab_size_);
   });
+}
+
+void Head::MultiplyBf16(const Kernels& kernels, ThreadPool& pool, const float* hidden,
+                        std::span<const std::size_t> rows, float* logits) {
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    std::copy_n(hidden + rows[i] * hidden_size_, hidden_size_, &gathered_[i * hidden_size_]);
+  }
+  std::vector<std::uint16_t> none;
+  const std::uint16_t* table = copy_.size() != 0 ? copy_.data() : Bf16Row(0, none);
+  const std::size_t stride = table_.row_stride != 0 ? table_.row_stride / 2 : hidden_size_;
+  ForTiles(pool, vocab_size_, [&](std::size_t begin, std::size_t end) {
+    kernels.bf16_gemm(table, stride, hidden_size_, begin * kTileRows,
+                      std::min(end * kTileRows, vocab_size_), gathered_.data(), rows.size(),
+                      hidden_size_, logits, vocab_size_);
+  });
+}
+
+void Head::MultiplyTernary(const Kernels& kernels, ThreadPool& pool, const float* hidden,
+                           std::span<const std::size_t> rows, float* logits) {
+  pool.ForEach(rows.size(), hidden_size_, [&](std::size_t i, std::size_t) {
+    activations_->Quantize(kernels, i, hidden + rows[i] * hidden_size_, hidden_size_);
+  });
+  ternary_->Multiply(kernels, pool, *activations_, rows.size(), ternary_logits_.data());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    std::copy_n(&ternary_logits_[i * ternary_->out_stride()], vocab_size_,
+                logits + i * vocab_size_);
+  }
 }
 
 void Head::Screen(const Kernels& kernels, ThreadPool& pool, const float* hidden,
@@ -152,7 +221,8 @@ tercet::Screen Head::ScreenOf(std::size_t i, const std::int32_t* sums) const {
 
 float Head::Finish(const Kernels& kernels, std::size_t i, std::size_t token) const {
   const WideRows wide = Quantized(i, 1);
-  const std::int32_t sum = kernels.head_dot(table_.row(token), hidden_size_, &wide);
+  std::vector<std::uint16_t> scratch;
+  const std::int32_t sum = kernels.head_dot(Bf16Row(token, scratch), hidden_size_, &wide);
   return static_cast<float>(sum) * (scales_[i] * row_scales_[token]);
 }
 
@@ -177,8 +247,25 @@ WideRows Head::Quantized(std::size_t first, std::size_t count) const {
 }
 
 std::size_t Head::decode_bytes() const {
-  return kind_ == HeadKind::kInt8 ? bytes() - low_.bytes()
-                                  : vocab_size_ * hidden_size_ * sizeof(std::uint16_t);
+  switch (kind_) {
+    case HeadKind::kInt8:
+      return bytes() - low_.bytes();
+    case HeadKind::kTernary:
+      return bytes();
+    case HeadKind::kBf16:
+      break;
+  }
+  return vocab_size_ * hidden_size_ * sizeof(std::uint16_t);
+}
+
+std::size_t Head::bytes() const {
+  return high_.bytes() + low_.bytes() + row_scales_.bytes() + screen_scales_.bytes() +
+         margins_.bytes() + copy_.bytes() + (ternary_ ? ternary_->bytes() : 0);
+}
+
+std::size_t Head::workspace_bytes() const {
+  return values_.bytes() + scales_.bytes() + sums_.bytes() + reaches_.bytes() + gathered_.bytes() +
+         ternary_logits_.bytes() + (activations_ ? activations_->bytes() : 0);
 }
 
 }  // namespace tercet

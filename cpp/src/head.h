@@ -3,25 +3,28 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <vector>
 
-#include "bf16_table.h"
 #include "kernels/kernels.h"
+#include "linear.h"
 #include "tercet/aligned_buffer.h"
 #include "tercet/thread_pool.h"
 
 namespace tercet {
 
-// int8 rows (the default: half the bytes of the checkpoint's table, and the sums are integers) or
-// the table itself in bfloat16. The choice changes logits, so it is part of the model's
-// fingerprint.
+// int8 rows (the default: half the bytes of the checkpoint's table, and the sums are integers), the
+// table itself in bfloat16, or, where the table is ternary, a ternary matrix like those of the
+// layers. The choice changes logits, so it is part of the model's fingerprint. A table in another
+// layout is read row by row as bfloat16.
 //
 // int8 weights are kept in two planes of nibbles. Multiply reads both. Screen reads the high one
 // only, which leaves of each logit what the low nibbles add: a sum of products that, against the
 // activations, are as good as random, with a known sum of squares. 8 of its standard deviations
 // bound it (screening.h), and where it matters Finish takes the row from the table. So the low
 // plane is packed, and takes memory, only once all logits are asked for.
-enum class HeadKind { kInt8, kBf16 };
+enum class HeadKind { kInt8, kBf16, kTernary };
 
 class Head {
  public:
@@ -29,10 +32,13 @@ class Head {
   // busy while the weights are read once.
   static constexpr std::size_t kMaxRows = 32;
 
-  Head(HeadKind kind, std::size_t vocab_size, std::size_t hidden_size);
+  // `packing` is of a ternary head.
+  Head(HeadKind kind, std::size_t vocab_size, std::size_t hidden_size,
+       const WeightPacking& packing);
 
-  // Keeps the table too, which somebody must keep alive: more is packed from it on demand.
-  void Pack(const Kernels& kernels, ThreadPool& pool, const Bf16Table& table);
+  // Keeps the table too, which somebody must keep alive: more is packed from it on demand. Throws
+  // std::invalid_argument if a ternary head's table is not ternary.
+  void Pack(const Kernels& kernels, ThreadPool& pool, const TensorSource& table);
 
   // logits[i * vocab_size + n] for the hidden states hidden[rows[i]][hidden_size], at most
   // kMaxRows.
@@ -56,25 +62,29 @@ class Head {
   // Read for every token: the high plane, or the table.
   std::size_t decode_bytes() const;
   // Everything, though the low plane comes only if it is needed.
-  std::size_t bytes() const {
-    return high_.bytes() + low_.bytes() + row_scales_.bytes() + screen_scales_.bytes() +
-           margins_.bytes();
-  }
-  std::size_t workspace_bytes() const {
-    return values_.bytes() + scales_.bytes() + sums_.bytes() + reaches_.bytes() + gathered_.bytes();
-  }
+  std::size_t bytes() const;
+  std::size_t workspace_bytes() const;
 
  private:
   void PackLow(const Kernels& kernels, ThreadPool& pool);
   void Quantize(const Kernels& kernels, ThreadPool& pool, const float* hidden,
                 std::span<const std::size_t> rows);
+  void MultiplyBf16(const Kernels& kernels, ThreadPool& pool, const float* hidden,
+                    std::span<const std::size_t> rows, float* logits);
+  void MultiplyTernary(const Kernels& kernels, ThreadPool& pool, const float* hidden,
+                       std::span<const std::size_t> rows, float* logits);
+  const std::uint16_t* Bf16Row(std::size_t token, std::vector<std::uint16_t>& scratch) const;
   HeadMatrix Packed() const;
   WideRows Quantized(std::size_t first, std::size_t count) const;
 
   HeadKind kind_;
   std::size_t vocab_size_;
   std::size_t hidden_size_;
-  Bf16Table table_;
+  TensorSource table_;
+  std::optional<Linear> ternary_;
+  std::optional<Activations> activations_;  // kTernary: [kMaxRows][hidden_size]
+  AlignedBuffer<float> ternary_logits_;     // kTernary: [kMaxRows][rows of the packed matrix]
+  AlignedBuffer<std::uint16_t> copy_;       // kBf16: of a table in another layout
   // HeadPlaneBytes(vocab_size, hidden_size) each.
   AlignedBuffer<std::uint8_t> high_;
   AlignedBuffer<std::uint8_t> low_;

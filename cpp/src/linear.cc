@@ -1,26 +1,17 @@
 #include "linear.h"
 
 #include <algorithm>
-#include <atomic>
+#include <cmath>
+#include <mutex>
 #include <stdexcept>
 #include <string>
+#include <utility>
+
+#include "formats/blocks.h"
+#include "formats/ternary_row.h"
 
 namespace tercet {
 namespace {
-
-// Unpacks row `row` of a checkpoint's matrix to one code a byte. Returns whether all were below 3.
-bool UnpackRow(const std::uint8_t* codes, std::size_t rows, std::size_t cols, std::size_t row,
-               std::uint8_t* out) {
-  const std::size_t quarter = rows / 4;
-  const std::uint8_t* source = codes + (row % quarter) * cols;
-  const auto shift = static_cast<unsigned>(2 * (row / quarter));
-  std::uint8_t largest = 0;
-  for (std::size_t c = 0; c < cols; ++c) {
-    out[c] = static_cast<std::uint8_t>((source[c] >> shift) & 3);
-    largest = std::max(largest, out[c]);
-  }
-  return largest < 3;
-}
 
 // Tiles for one task: few enough that a slow thread is overtaken, at least two, which the kernels
 // walk side by side, and enough work to be worth handing over.
@@ -30,65 +21,208 @@ std::size_t TilesPerTask(std::size_t num_tiles, std::size_t num_threads, std::si
   return std::max(share, 8 * ThreadPool::kWorthwhile / tile_cost);
 }
 
+// More weights on no grid than this cost more than the ternary ones, and mean another kind of
+// model.
+constexpr std::size_t kOneIn = 256;
+
+void RequireFew(std::size_t num_off_grid, std::size_t num_weights) {
+  if (num_off_grid * kOneIn > num_weights) {
+    throw std::invalid_argument(
+        std::to_string(num_off_grid) + " of " + std::to_string(num_weights) +
+        " weights are not 0 or the magnitude of their group; at most one in " +
+        std::to_string(kOneIn) + " may be");
+  }
+}
+
+// Writes a row's scales as float16 and returns what they are multiplied by: their magnitude where
+// they share one, else a power of two that makes the largest of them one to two, so that nothing is
+// rounded that was a float16 or bfloat16 in the file.
+float Normalize(std::span<const float> scales, std::span<std::uint16_t> halves) {
+  float largest = 0;
+  for (const float scale : scales) {
+    largest = std::max(largest, std::fabs(scale));
+  }
+  if (largest == 0) {
+    std::fill(halves.begin(), halves.end(), std::uint16_t{0});
+    return 0;
+  }
+  const bool is_one = std::all_of(scales.begin(), scales.end(), [&](float scale) {
+    return scale == 0 || std::fabs(scale) == largest;
+  });
+  const float unit = is_one ? largest : std::ldexp(1.0F, std::ilogb(largest));
+  for (std::size_t g = 0; g < scales.size(); ++g) {
+    halves[g] = NarrowToF16(scales[g] / unit);
+  }
+  return unit;
+}
+
 }  // namespace
 
-void Multiply(ThreadPool& pool, const TernaryPacking& packing, const TernaryMatrix& w,
-              const Int8Rows& x, float* out) {
-  const std::size_t num_tiles = RoundUp(w.rows, kTileRows) / kTileRows;
+void Multiply(ThreadPool& pool, const WeightPacking& packing, const PackedMatrix& w,
+              const Activations& x, std::size_t num_tokens, std::size_t tile_begin,
+              std::size_t tile_end, float* out, std::size_t out_stride) {
+  const std::size_t num_tiles = tile_end - tile_begin;
   const std::size_t per_task =
-      TilesPerTask(num_tiles, pool.num_threads(), kTileRows * w.cols * x.num_rows);
-  pool.Run((num_tiles + per_task - 1) / per_task, [&](std::size_t task, std::size_t) {
-    const std::size_t begin = task * per_task;
-    packing.gemm(&w, &x, begin, std::min(begin + per_task, num_tiles), out, w.rows);
+      TilesPerTask(num_tiles, pool.num_threads(), kTileRows * w.cols * num_tokens);
+  const std::size_t num_tasks = (num_tiles + per_task - 1) / per_task;
+  const auto for_tiles = [&](const auto& gemm) {
+    pool.Run(num_tasks, [&](std::size_t task, std::size_t) {
+      const std::size_t begin = tile_begin + task * per_task;
+      gemm(begin, std::min(begin + per_task, tile_end));
+    });
+  };
+  if (packing.grouped != nullptr) {
+    const GroupedMatrix matrix{w.packed, w.row_scales, w.rows, w.cols, packing.grid.group()};
+    const GroupedRows rows = x.GroupedView(num_tokens, w.cols);
+    for_tiles([&](std::size_t begin, std::size_t end) {
+      packing.grouped->gemm(&matrix, &rows, begin, end, out, out_stride);
+    });
+    return;
+  }
+  const TernaryMatrix matrix{w.packed, w.row_scales, w.rows, w.cols};
+  const Int8Rows rows = x.View(num_tokens, w.cols);
+  for_tiles([&](std::size_t begin, std::size_t end) {
+    packing.plain->gemm(&matrix, &rows, begin, end, out, out_stride);
   });
 }
 
-Linear::Linear(const TernaryPacking& packing, std::span<const std::size_t> part_rows,
+Linear::Linear(const WeightPacking& packing, std::span<const std::size_t> part_rows,
                std::size_t cols)
-    : packing_(&packing), cols_(cols) {
+    : packing_(packing), cols_(cols) {
   for (const std::size_t rows : part_rows) {
-    parts_.push_back({rows_, rows});
+    parts_.push_back({.offset = rows_, .rows = rows});
     rows_ += RoundUp(rows, kTileRows);
   }
-  packed_ = AlignedBuffer<std::uint8_t>(packing.bytes(rows_, cols_),
+  packed_ = AlignedBuffer<std::uint8_t>(packing.Bytes(rows_, cols_),
                                         AlignedBuffer<std::uint8_t>::Pages::kHuge);
   row_scales_ = AlignedBuffer<float>(rows_);
 }
 
-void Linear::Pack(ThreadPool& pool, std::size_t part, const std::uint8_t* codes, float scale) {
-  const auto [offset, rows] = parts_[part];
-  std::vector<std::vector<std::uint8_t>> scratch(pool.num_threads(),
-                                                 std::vector<std::uint8_t>(kTileRows * cols_));
-  std::atomic<std::size_t> first_bad_row{rows};
-  pool.Run(RoundUp(rows, kTileRows) / kTileRows, [&](std::size_t tile, std::size_t worker) {
-    std::uint8_t* tile_codes = scratch[worker].data();
-    for (std::size_t r = 0; r < kTileRows; ++r) {
-      const std::size_t row = tile * kTileRows + r;
-      if (row >= rows) {
-        std::fill_n(tile_codes + r * cols_, cols_, std::uint8_t{1});
-      } else if (!UnpackRow(codes, rows, cols_, row, tile_codes + r * cols_)) {
-        std::size_t known = first_bad_row.load();
-        while (row < known && !first_bad_row.compare_exchange_weak(known, row)) {
-        }
-        return;
+// What one thread needs to pack a tile.
+struct Linear::TileScratch {
+  TileScratch(std::size_t cols, const Grid& grid)
+      : num_groups(grid.group() == 0 ? 1 : NumGroups(cols, grid.group())),
+        codes(kTileRows * cols),
+        scales(grid.weight_group == 0 ? 1 : NumGroups(cols, grid.weight_group)),
+        read_halves(scales.size()),
+        halves(kTileRows * num_groups) {}
+
+  std::size_t num_groups;
+  std::vector<std::uint8_t> codes;         // [kTileRows][cols]
+  std::vector<float> scales;               // of one row, as the file has them
+  std::vector<std::uint16_t> read_halves;  // the same as float16
+  std::vector<std::uint16_t> halves;       // [kTileRows][num_groups], of the products
+  std::vector<Outlier> outliers;
+};
+
+void Linear::Pack(ThreadPool& pool, std::size_t part, const TensorSource& source,
+                  float multiplier) {
+  std::vector<TileScratch> scratch(pool.num_threads(), TileScratch(cols_, packing_.grid));
+  const std::size_t num_tiles = RoundUp(parts_[part].rows, kTileRows) / kTileRows;
+  std::mutex mutex;
+  std::size_t bad_tile = num_tiles;
+  std::string fault;
+  pool.Run(num_tiles, [&](std::size_t tile, std::size_t worker) {
+    try {
+      PackTile(source, part, tile, multiplier, scratch[worker]);
+    } catch (const std::invalid_argument& error) {
+      const std::lock_guard lock(mutex);
+      if (tile < bad_tile) {
+        bad_tile = tile;
+        fault = error.what();
       }
     }
-    packing_->pack(tile_codes, rows_, cols_, offset / kTileRows + tile, packed_.data());
   });
-  if (const std::size_t row = first_bad_row.load(); row < rows) {
-    UnpackRow(codes, rows, cols_, row, scratch[0].data());
-    const auto bad = std::find(scratch[0].begin(), scratch[0].end(), std::uint8_t{3});
-    throw std::invalid_argument("row " + std::to_string(row) + ", column " +
-                                std::to_string(bad - scratch[0].begin()) +
-                                " holds code 3; a ternary weight has codes 0, 1 and 2");
+  if (bad_tile < num_tiles) {
+    throw std::invalid_argument(fault);
   }
-  std::fill_n(&row_scales_[offset], rows, scale);
+  std::size_t num_off_grid = 0;
+  for (const TileScratch& one : scratch) {
+    num_off_grid += one.outliers.size();
+  }
+  RequireFew(num_off_grid, parts_[part].rows * cols_);
+  for (TileScratch& one : scratch) {
+    outliers_.Add(std::move(one.outliers));
+  }
 }
 
-void Linear::Multiply(ThreadPool& pool, const Activations& x, std::size_t num_tokens,
-                      float* out) const {
-  const TernaryMatrix matrix{packed_.data(), row_scales_.data(), rows_, cols_};
-  tercet::Multiply(pool, *packing_, matrix, x.View(num_tokens, cols_), out);
+void Linear::PackTile(const TensorSource& source, std::size_t part, std::size_t tile,
+                      float multiplier, TileScratch& scratch) {
+  const std::size_t offset = parts_[part].offset;
+  const std::size_t rows = parts_[part].rows;
+  const float scale = source.scale * multiplier;
+  const std::size_t num_groups = scratch.num_groups;
+  for (std::size_t r = 0; r < kTileRows; ++r) {
+    const std::size_t row = tile * kTileRows + r;
+    const std::span codes = std::span(scratch.codes).subspan(r * cols_, cols_);
+    const std::span halves = std::span(scratch.halves).subspan(r * num_groups, num_groups);
+    if (row >= rows) {
+      std::fill(codes.begin(), codes.end(), std::uint8_t{1});
+      std::fill(halves.begin(), halves.end(), std::uint16_t{0});
+      continue;
+    }
+    const std::size_t known = scratch.outliers.size();
+    ReadTernaryRow(source, row, packing_.grid.weight_group, {codes, scratch.scales},
+                   scratch.outliers);
+    for (std::size_t i = known; i < scratch.outliers.size(); ++i) {
+      scratch.outliers[i].row += static_cast<std::uint32_t>(offset);
+      scratch.outliers[i].value *= scale;
+    }
+    if (packing_.grouped == nullptr) {
+      row_scales_[offset + row] = scratch.scales[0] * scale;
+      continue;
+    }
+    row_scales_[offset + row] = Normalize(scratch.scales, scratch.read_halves) * scale;
+    const auto [weight_group, group] = std::pair(packing_.grid.weight_group, packing_.grid.group());
+    for (std::size_t g = 0; g < num_groups; ++g) {
+      halves[g] = scratch.read_halves[weight_group == 0 ? 0 : g * group / weight_group];
+    }
+  }
+  // Memory is bounded while it is read, too: at most as many as a whole matrix may have, and a
+  // tile.
+  RequireFew(scratch.outliers.size() > kTileRows * cols_ ? scratch.outliers.size() : 0,
+             parts_[part].rows * cols_);
+  const std::size_t packed_tile = offset / kTileRows + tile;
+  if (packing_.grouped != nullptr) {
+    packing_.grouped->pack(scratch.codes.data(), scratch.halves.data(), cols_,
+                           packing_.grid.group(), packed_tile, packed_.data());
+  } else {
+    packing_.plain->pack(scratch.codes.data(), rows_, cols_, packed_tile, packed_.data());
+  }
+}
+
+void Linear::SetBias(std::size_t part, std::span<const float> bias) {
+  bias_.resize(rows_);
+  std::copy(bias.begin(), bias.end(),
+            bias_.begin() + static_cast<std::ptrdiff_t>(part_offset(part)));
+}
+
+void Linear::SetNorm(std::size_t part, std::span<const float> gains) {
+  parts_[part].norm.assign(gains.begin(), gains.end());
+}
+
+void Linear::Multiply(const Kernels& kernels, ThreadPool& pool, const Activations& x,
+                      std::size_t num_tokens, float* out) const {
+  tercet::Multiply(pool, packing_, Matrix(), x, num_tokens, 0, rows_ / kTileRows, out, rows_);
+  outliers_.AddProducts(pool, x.GroupedView(num_tokens, cols_), x.group(), out, rows_);
+  AddBias(kernels, pool, num_tokens, out);
+}
+
+void Linear::MultiplyPart(ThreadPool& pool, std::size_t part, const Activations& x,
+                          std::size_t num_tokens, float* out) const {
+  const std::size_t begin = part_offset(part) / kTileRows;
+  const std::size_t end = begin + RoundUp(part_rows(part), kTileRows) / kTileRows;
+  tercet::Multiply(pool, packing_, Matrix(), x, num_tokens, begin, end, out, rows_);
+}
+
+void Linear::AddBias(const Kernels& kernels, ThreadPool& pool, std::size_t num_tokens,
+                     float* out) const {
+  if (bias_.empty()) {
+    return;
+  }
+  pool.ForEach(num_tokens, rows_, [&](std::size_t token, std::size_t) {
+    kernels.add(out + token * rows_, bias_.data(), rows_);
+  });
 }
 
 }  // namespace tercet

@@ -6,77 +6,102 @@
 #include <span>
 #include <vector>
 
+#include "activations.h"
 #include "kernels/kernels.h"
+#include "outliers.h"
 #include "tercet/aligned_buffer.h"
+#include "tercet/config.h"
+#include "tercet/tensor_source.h"
 #include "tercet/thread_pool.h"
 
 namespace tercet {
 
-// The int8 activations that a Linear reads: room for up to `max_tokens` tokens of up to `max_cols`
-// columns, of which one batch of rows of any width up to that is held at a time.
-class Activations {
- public:
-  Activations(std::size_t max_tokens, std::size_t max_cols)
-      : values_(max_tokens * RoundUp(max_cols, kColumnAlign)),
-        scales_(max_tokens),
-        sums_(max_tokens) {}
+// How a model keeps its ternary matrices: `grouped` where its grid has groups, else `plain`.
+struct WeightPacking {
+  const TernaryPacking* plain = nullptr;
+  const GroupedPacking* grouped = nullptr;
+  Grid grid = {};
 
-  // Quantises one row of `cols` floats (BitNet b1.58's absmax rule, per token).
-  void Quantize(const Kernels& kernels, std::size_t token, const float* x, std::size_t cols) {
-    kernels.quantize(x, cols, &values_[token * RoundUp(cols, kColumnAlign)], &scales_[token],
-                     &sums_[token]);
+  const char* name() const { return grouped != nullptr ? grouped->name : plain->name; }
+  std::size_t Bytes(std::size_t rows, std::size_t cols) const {
+    return grouped != nullptr ? grouped->bytes(rows, cols, grid.group()) : plain->bytes(rows, cols);
   }
-  Int8Rows View(std::size_t num_tokens, std::size_t cols) const {
-    return {values_.data(), scales_.data(), sums_.data(), num_tokens, RoundUp(cols, kColumnAlign)};
-  }
-  std::size_t bytes() const { return values_.bytes() + scales_.bytes() + sums_.bytes(); }
-
- private:
-  AlignedBuffer<std::int8_t> values_;
-  AlignedBuffer<float> scales_;
-  AlignedBuffer<std::int32_t> sums_;
 };
 
-// out[t * w.rows + n] for every token t and row n: the product over all threads.
-void Multiply(ThreadPool& pool, const TernaryPacking& packing, const TernaryMatrix& w,
-              const Int8Rows& x, float* out);
+// Rows [0, rows) of a packed matrix.
+struct PackedMatrix {
+  const std::uint8_t* packed;
+  const float* row_scales;
+  std::size_t rows;
+  std::size_t cols;
+};
+
+// out[t * out_stride + n] for every token t and row n of tiles [tile_begin, tile_end): the product
+// over all threads.
+void Multiply(ThreadPool& pool, const WeightPacking& packing, const PackedMatrix& w,
+              const Activations& x, std::size_t num_tokens, std::size_t tile_begin,
+              std::size_t tile_end, float* out, std::size_t out_stride);
 
 // out = x W^T for several weight matrices W that share their input, stacked so that one pass over
 // the threads computes all of them. Each part begins at a tile; the rows between parts are zero
 // weights.
 class Linear {
  public:
-  Linear(const TernaryPacking& packing, std::span<const std::size_t> part_rows, std::size_t cols);
+  Linear(const WeightPacking& packing, std::span<const std::size_t> part_rows, std::size_t cols);
 
-  const TernaryPacking& packing() const { return *packing_; }
+  const WeightPacking& packing() const { return packing_; }
   std::size_t cols() const { return cols_; }
+  std::size_t num_parts() const { return parts_.size(); }
   std::size_t part_rows(std::size_t part) const { return parts_[part].rows; }
   // Where a part's outputs begin in a row of outputs, and how far rows of outputs lie apart.
   std::size_t part_offset(std::size_t part) const { return parts_[part].offset; }
   std::size_t out_stride() const { return rows_; }
-  std::size_t bytes() const { return packed_.bytes() + row_scales_.bytes(); }
+  std::size_t bytes() const { return packed_.bytes() + row_scales_.bytes() + outliers_.bytes(); }
+  std::size_t num_outliers() const { return outliers_.count(); }
 
-  // Packs one part. `codes`: [rows / 4][cols] bytes; bits 2i..2i+1 of codes[r][c] are the weight of
-  // row r + i * rows / 4, plus one. Throws std::invalid_argument with the place of the first
-  // code 3.
-  void Pack(ThreadPool& pool, std::size_t part, const std::uint8_t* codes, float scale);
+  // Packs one part, whose values are multiplied by `multiplier` too. Throws std::invalid_argument,
+  // with the place, on what is no weight.
+  void Pack(ThreadPool& pool, std::size_t part, const TensorSource& source, float multiplier);
+
+  // What is added to a part's outputs; the same for every token.
+  void SetBias(std::size_t part, std::span<const float> bias);
+
+  // Gains [cols()] of the norm that a part's inputs go through first, where a model has such.
+  void SetNorm(std::size_t part, std::span<const float> gains);
+  std::span<const float> norm(std::size_t part) const { return parts_[part].norm; }
 
   // out[t * out_stride() + row] for the first `num_tokens` rows of `x`, quantised from cols()
   // columns.
-  void Multiply(ThreadPool& pool, const Activations& x, std::size_t num_tokens, float* out) const;
+  void Multiply(const Kernels& kernels, ThreadPool& pool, const Activations& x,
+                std::size_t num_tokens, float* out) const;
+
+  // The outputs of one part alone, without outliers and bias.
+  void MultiplyPart(ThreadPool& pool, std::size_t part, const Activations& x,
+                    std::size_t num_tokens, float* out) const;
+
+  // Adds the bias, if there is one: what products of all parts leave to do.
+  void AddBias(const Kernels& kernels, ThreadPool& pool, std::size_t num_tokens, float* out) const;
 
  private:
   struct Part {
     std::size_t offset;
     std::size_t rows;
+    std::vector<float> norm = {};
   };
+  struct TileScratch;
 
-  const TernaryPacking* packing_;
+  void PackTile(const TensorSource& source, std::size_t part, std::size_t tile, float multiplier,
+                TileScratch& scratch);
+  PackedMatrix Matrix() const { return {packed_.data(), row_scales_.data(), rows_, cols_}; }
+
+  WeightPacking packing_;
   std::size_t cols_;
   std::size_t rows_ = 0;  // of all parts, each rounded up to whole tiles
   std::vector<Part> parts_;
   AlignedBuffer<std::uint8_t> packed_;
   AlignedBuffer<float> row_scales_;
+  std::vector<float> bias_;  // [rows_], or none
+  Outliers outliers_;
 };
 
 }  // namespace tercet

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "formats/numbers.h"
 #include "weights.h"
 #include "workspace.h"
 
@@ -52,18 +53,26 @@ void Model::Forward(const Batch& batch, KVCache& cache) {
 // hidden += o(sub_norm(attention(q, k, v))), all three from norm(hidden).
 void Model::Attention(const LayerWeights& layer, const Batch& batch, KVCache& cache,
                       std::size_t index) {
-  NormToActivations(ws_->hidden.data(), num_tokens_, config_.hidden_size,
-                    layer.attention_norm.data());
-  layer.qkv.Multiply(*pool_, ws_->activations, num_tokens_, ws_->qkv.data());
+  const std::size_t hidden_size = config_.hidden_size;
+  const std::size_t q_size = config_.q_size();
+  Project(
+      layer.qkv, num_tokens_,
+      [&](std::size_t token) {
+        return Normed(&ws_->hidden[token * hidden_size], hidden_size, layer.attention_norm, token);
+      },
+      ws_->qkv.data());
   RotateAndStore(layer, batch, cache, index);
   Attend(layer, batch, cache, index);
-  NormToActivations(ws_->attended.data(), num_tokens_, config_.q_size(),
-                    layer.attention_sub_norm.data());
-  layer.o.Multiply(*pool_, ws_->activations, num_tokens_, ws_->branch.data());
+  Project(
+      layer.o, num_tokens_,
+      [&](std::size_t token) {
+        return Normed(&ws_->attended[token * q_size], q_size, layer.attention_sub_norm, token);
+      },
+      ws_->branch.data());
   AddBranch();
 }
 
-// hidden += down(sub_norm(relu(gate)² * up)), gate and up from norm(hidden).
+// hidden += down(sub_norm(activation(gate) * up)), gate and up from norm(hidden).
 void Model::FeedForward(const LayerWeights& layer) {
   for (std::size_t begin = 0; begin < num_tokens_; begin += kSliceTokens) {
     FeedForward(layer, begin, std::min(kSliceTokens, num_tokens_ - begin));
@@ -72,34 +81,85 @@ void Model::FeedForward(const LayerWeights& layer) {
 }
 
 void Model::FeedForward(const LayerWeights& layer, std::size_t begin, std::size_t num_tokens) {
-  NormToActivations(&ws_->hidden[begin * config_.hidden_size], num_tokens, config_.hidden_size,
-                    layer.feed_forward_norm.data());
-  layer.gate_up.Multiply(*pool_, ws_->activations, num_tokens, ws_->gate_up.data());
+  const std::size_t hidden_size = config_.hidden_size;
+  Project(
+      layer.gate_up, num_tokens,
+      [&](std::size_t token) {
+        return Normed(&ws_->hidden[(begin + token) * hidden_size], hidden_size,
+                      layer.feed_forward_norm, token);
+      },
+      ws_->gate_up.data());
   const std::size_t size = config_.intermediate_size;
-  pool_->ForEach(num_tokens, size, [&](std::size_t token, std::size_t) {
-    float* gate = &ws_->gate_up[token * layer.gate_up.out_stride()];
-    kernels_.relu2_mul(gate, gate + layer.gate_up.part_offset(1), size);
-    kernels_.rms_norm(gate, layer.feed_forward_sub_norm.data(), size, config_.rms_norm_eps, gate);
-    ws_->activations.Quantize(kernels_, token, gate, size);
+  const auto activate =
+      config_.activation == Activation::kRelu2 ? kernels_.relu2_mul : kernels_.silu_mul;
+  Project(
+      layer.down, num_tokens,
+      [&](std::size_t token) {
+        float* gate = &ws_->gate_up[token * layer.gate_up.out_stride()];
+        activate(gate, gate + layer.gate_up.part_offset(1), size);
+        if (config_.has_sub_norms) {
+          kernels_.rms_norm(gate, layer.feed_forward_sub_norm.data(), size, config_.rms_norm_eps,
+                            gate);
+        }
+        return static_cast<const float*>(gate);
+      },
+      &ws_->branch[begin * layer.down.out_stride()]);
+}
+
+// out = linear(rows), where row(token) computes a token's input, [cols], and says where it is.
+template <typename Row>
+void Model::Project(const Linear& linear, std::size_t num_tokens, const Row& row, float* out) {
+  const std::size_t cols = linear.cols();
+  if (!config_.has_linear_norms) {
+    pool_->ForEach(num_tokens, cols, [&](std::size_t token, std::size_t) {
+      ws_->activations.Quantize(kernels_, token, row(token), cols);
+    });
+    linear.Multiply(kernels_, *pool_, ws_->activations, num_tokens, out);
+    return;
+  }
+  pool_->ForEach(num_tokens, cols,
+                 [&](std::size_t token, std::size_t) { ws_->rows[token] = row(token); });
+  for (std::size_t part = 0; part < linear.num_parts(); ++part) {
+    ProjectPart(linear, part, num_tokens, out);
+  }
+  linear.AddBias(kernels_, *pool_, num_tokens, out);
+}
+
+// Each part has a norm of its own, so they share an input but not its quantisation.
+void Model::ProjectPart(const Linear& linear, std::size_t part, std::size_t num_tokens,
+                        float* out) {
+  const std::size_t cols = linear.cols();
+  pool_->ForEach(num_tokens, cols, [&](std::size_t token, std::size_t worker) {
+    float* normed = &ws_->own_normed[worker * (ws_->own_normed.size() / pool_->num_threads())];
+    kernels_.rms_norm(ws_->rows[token], linear.norm(part).data(), cols, config_.linear_norm_eps,
+                      normed);
+    ws_->activations.Quantize(kernels_, token, normed, cols);
   });
-  layer.down.Multiply(*pool_, ws_->activations, num_tokens,
-                      &ws_->branch[begin * layer.down.out_stride()]);
+  linear.MultiplyPart(*pool_, part, ws_->activations, num_tokens, out);
 }
 
 void Model::Embed(const Batch& batch) {
-  for (std::size_t token = 0; token < num_tokens_; ++token) {
-    kernels_.widen(weights_->embedding.row(static_cast<std::size_t>(batch.token_ids[token])),
-                   config_.hidden_size, &ws_->hidden[token * config_.hidden_size]);
-  }
+  const std::size_t size = config_.hidden_size;
+  pool_->ForEach(num_tokens_, size, [&](std::size_t token, std::size_t) {
+    float* hidden = &ws_->hidden[token * size];
+    ReadNumbers(weights_->embedding, static_cast<std::size_t>(batch.token_ids[token]), hidden);
+    if (config_.embedding_scale != 1.0F) {
+      for (std::size_t i = 0; i < size; ++i) {
+        hidden[i] *= config_.embedding_scale;
+      }
+    }
+  });
 }
 
-void Model::NormToActivations(const float* x, std::size_t num_tokens, std::size_t cols,
-                              const float* weight) {
-  pool_->ForEach(num_tokens, cols, [&](std::size_t token, std::size_t) {
-    float* normed = &ws_->normed[token * cols];
-    kernels_.rms_norm(x + token * cols, weight, cols, config_.rms_norm_eps, normed);
-    ws_->activations.Quantize(kernels_, token, normed, cols);
-  });
+// A row after its norm, or the row itself where the model has none there.
+const float* Model::Normed(const float* x, std::size_t cols, const std::vector<float>& weight,
+                           std::size_t token) {
+  if (weight.empty()) {
+    return x;
+  }
+  float* normed = &ws_->normed[token * cols];
+  kernels_.rms_norm(x, weight.data(), cols, config_.rms_norm_eps, normed);
+  return normed;
 }
 
 void Model::AddBranch() {
@@ -121,6 +181,10 @@ void Model::RotateAndStore(const LayerWeights& layer, const Batch& batch, KVCach
     float* k = q + layer.qkv.part_offset(1);
     const float* v = q + layer.qkv.part_offset(2);
     for (std::size_t head = 0; head < config_.num_heads; ++head) {
+      if (config_.has_head_norms) {
+        kernels_.rms_norm(q + head * head_dim, layer.query_norm.data(), head_dim,
+                          config_.rms_norm_eps, q + head * head_dim);
+      }
       kernels_.rope(q + head * head_dim, cos, sin, head_dim);
       if (cache.kind() == KvKind::kInt8) {
         kernels_.attention.quantize_query(
@@ -132,6 +196,10 @@ void Model::RotateAndStore(const LayerWeights& layer, const Batch& batch, KVCach
     const auto chunk = static_cast<std::size_t>(ws_->chunk_of[token]);
     const auto block = static_cast<std::size_t>(batch.block_table(chunk)[position / kBlockSize]);
     for (std::size_t head = 0; head < config_.num_kv_heads; ++head) {
+      if (config_.has_head_norms) {
+        kernels_.rms_norm(k + head * head_dim, layer.key_norm.data(), head_dim,
+                          config_.rms_norm_eps, k + head * head_dim);
+      }
       kernels_.rope(k + head * head_dim, cos, sin, head_dim);
       cache.Store(kernels_, index, block, head, position % kBlockSize, k + head * head_dim,
                   v + head * head_dim);
@@ -238,19 +306,25 @@ void Model::ApplyLinear(std::size_t layer, const std::string& name, const float*
   const LinearName& found = FindLinear(name);
   const Linear& linear = weights_->layers[layer].*found.linear;
   const std::size_t rows = linear.part_rows(found.part);
-  Activations activations(num_tokens, linear.cols());
+  Activations activations(num_tokens, linear.cols(), config_.grid);
   AlignedBuffer<float> all(num_tokens * linear.out_stride());
+  std::vector<float> row(linear.cols());
   for (std::size_t token = 0; token < num_tokens; ++token) {
-    activations.Quantize(kernels_, token, x + token * linear.cols(), linear.cols());
+    std::copy_n(x + token * linear.cols(), linear.cols(), row.begin());
+    if (config_.has_linear_norms) {
+      kernels_.rms_norm(row.data(), linear.norm(found.part).data(), row.size(),
+                        config_.linear_norm_eps, row.data());
+    }
+    activations.Quantize(kernels_, token, row.data(), linear.cols());
   }
-  linear.Multiply(*pool_, activations, num_tokens, all.data());
+  linear.Multiply(kernels_, *pool_, activations, num_tokens, all.data());
   for (std::size_t token = 0; token < num_tokens; ++token) {
     const float* part = &all[token * linear.out_stride() + linear.part_offset(found.part)];
     std::copy_n(part, rows, out + token * rows);
   }
 }
 
-const char* Model::packing() const { return weights_->layers[0].qkv.packing().name; }
+const char* Model::packing() const { return weights_->layers[0].qkv.packing().name(); }
 
 std::size_t Model::weight_bytes() const {
   std::size_t bytes = weights_->head.bytes();
@@ -258,6 +332,14 @@ std::size_t Model::weight_bytes() const {
     bytes += layer.bytes();
   }
   return bytes;
+}
+
+std::size_t Model::num_outliers() const {
+  std::size_t count = 0;
+  for (const LayerWeights& layer : weights_->layers) {
+    count += layer.num_outliers();
+  }
+  return count;
 }
 
 std::size_t Model::decode_bytes() const {

@@ -15,17 +15,25 @@ namespace {
 struct NormName {
   std::string_view name;
   std::vector<float> LayerWeights::* weight;
-  std::size_t (*size)(const ModelConfig&);
+  std::size_t (*size)(const ModelConfig&);  // 0: there is none
 };
+
+// Norms of linear layers' own are called after them.
+constexpr std::string_view kInputPrefix = "input_";
+
 constexpr NormName kNormNames[] = {
     {"attention", &LayerWeights::attention_norm,
      [](const ModelConfig& config) { return config.hidden_size; }},
     {"attention_sub", &LayerWeights::attention_sub_norm,
-     [](const ModelConfig& config) { return config.q_size(); }},
+     [](const ModelConfig& config) { return config.has_sub_norms ? config.q_size() : 0; }},
     {"feed_forward", &LayerWeights::feed_forward_norm,
      [](const ModelConfig& config) { return config.hidden_size; }},
     {"feed_forward_sub", &LayerWeights::feed_forward_sub_norm,
-     [](const ModelConfig& config) { return config.intermediate_size; }},
+     [](const ModelConfig& config) { return config.has_sub_norms ? config.intermediate_size : 0; }},
+    {"query", &LayerWeights::query_norm,
+     [](const ModelConfig& config) { return config.has_head_norms ? config.head_dim : 0; }},
+    {"key", &LayerWeights::key_norm,
+     [](const ModelConfig& config) { return config.has_head_norms ? config.head_dim : 0; }},
 };
 
 void Require(bool holds, const std::string& otherwise) {
@@ -35,29 +43,41 @@ void Require(bool holds, const std::string& otherwise) {
 }
 
 HeadKind ParseHead(std::string_view name) {
-  Require(name == "int8" || name == "bf16",
-          "the head is '" + std::string(name) + "'; it can be int8 or bf16");
-  return name == "int8" ? HeadKind::kInt8 : HeadKind::kBf16;
+  Require(name == "int8" || name == "bf16" || name == "ternary",
+          "the head is '" + std::string(name) + "'; it can be int8, bf16 or ternary");
+  return name == "int8" ? HeadKind::kInt8 : name == "bf16" ? HeadKind::kBf16 : HeadKind::kTernary;
 }
 
 std::string TensorName(int layer, std::string_view kind, std::string_view name) {
   return "layer " + std::to_string(layer) + ": " + std::string(kind) + " " + std::string(name);
 }
 
-// Angles in double, rounded once: pair j of position p turns by p * theta^(-2j / head_dim).
+// Angles in double, rounded once.
 void FillRope(const ModelConfig& config, Weights& weights) {
   const std::size_t half = config.head_dim / 2;
   weights.rope_cos = AlignedBuffer<float>(config.max_context * half);
   weights.rope_sin = AlignedBuffer<float>(config.max_context * half);
   for (std::size_t j = 0; j < half; ++j) {
-    const double frequency = std::pow(
-        config.rope_theta, -2.0 * static_cast<double>(j) / static_cast<double>(config.head_dim));
     for (std::size_t position = 0; position < config.max_context; ++position) {
-      const double angle = static_cast<double>(position) * frequency;
-      weights.rope_cos[position * half + j] = static_cast<float>(std::cos(angle));
-      weights.rope_sin[position * half + j] = static_cast<float>(std::sin(angle));
+      const double angle = static_cast<double>(position) * config.rope_frequencies[j];
+      const std::size_t place = position * half + j;
+      weights.rope_cos[place] = static_cast<float>(std::cos(angle) * config.rope_scale);
+      weights.rope_sin[place] = static_cast<float>(std::sin(angle) * config.rope_scale);
     }
   }
+}
+
+const LinearName* FindLinear(std::string_view name) {
+  for (const LinearName& candidate : kLinearNames) {
+    if (candidate.name == name) {
+      return &candidate;
+    }
+  }
+  return nullptr;
+}
+
+bool IsGroup(std::size_t group) {
+  return group == 0 || group == 64 || group == 128 || group == kMaxGroup;
 }
 
 }  // namespace
@@ -78,7 +98,21 @@ void ModelConfig::Check() const {
   Require(std::max({hidden_size, intermediate_size, q_size()}) <= 131072,
           "a matrix has more than 131072 columns");
   Require(std::isfinite(rms_norm_eps) && rms_norm_eps >= 0, "rms_norm_eps is not a small number");
-  Require(std::isfinite(rope_theta) && rope_theta > 0, "rope_theta is not positive");
+  Require(rope_frequencies.size() == head_dim / 2, std::to_string(rope_frequencies.size()) +
+                                                       " rotary frequencies; a head has " +
+                                                       std::to_string(head_dim / 2) + " pairs");
+  for (const double number : rope_frequencies) {
+    Require(std::isfinite(number) && number >= 0, "a rotary frequency is not a positive number");
+  }
+  for (const double number :
+       {rope_scale, static_cast<double>(embedding_scale), static_cast<double>(residual_scale),
+        static_cast<double>(logit_scale)}) {
+    Require(std::isfinite(number) && number != 0, "a multiplier is 0 or not a number");
+  }
+  Require(std::isfinite(linear_norm_eps) && linear_norm_eps >= 0,
+          "linear_norm_eps is not a small number");
+  Require(IsGroup(grid.weight_group) && IsGroup(grid.activation_group),
+          "scales are shared by 64, 128 or 256 columns, or by whole rows");
 }
 
 ModelBuilder::ModelBuilder(const ModelConfig& config, const BatchLimits& limits,
@@ -92,24 +126,32 @@ ModelBuilder::ModelBuilder(const ModelConfig& config, const BatchLimits& limits,
           "max_batch_chunks is " + std::to_string(limits_.max_chunks) +
               "; it must be from 1 to max_batch_tokens, " + std::to_string(limits_.max_tokens));
   pool_ = std::make_unique<ThreadPool>(num_threads);
+  const WeightPacking chosen = packing == kAutoPacking
+                                   ? FastestPacking(kernels_, config_, *pool_)
+                                   : FindPacking(kernels_, config_.grid, packing);
   weights_ = std::make_unique<Weights>(
       Weights{.embedding = {},
               .layers = {},
               .final_norm = {},
-              .head = Head(ParseHead(head), config_.vocab_size, config_.hidden_size),
+              .head = Head(ParseHead(head), config_.vocab_size, config_.hidden_size, chosen),
               .rope_cos = {},
               .rope_sin = {}});
-  const TernaryPacking& chosen = packing == kAutoPacking ? FastestPacking(kernels_, config_, *pool_)
-                                                         : FindPacking(kernels_, packing);
   weights_->layers.reserve(config_.num_layers);
   missing_ = {"embedding", "head", TensorName(-1, "norm", "final")};
   for (std::size_t i = 0; i < config_.num_layers; ++i) {
     weights_->layers.emplace_back(chosen, config_);
+    const int layer = static_cast<int>(i);
     for (const NormName& norm : kNormNames) {
-      missing_.insert(TensorName(static_cast<int>(i), "norm", norm.name));
+      if (norm.size(config_) != 0) {
+        missing_.insert(TensorName(layer, "norm", norm.name));
+      }
     }
     for (const LinearName& linear : kLinearNames) {
-      missing_.insert(TensorName(static_cast<int>(i), "linear", linear.name));
+      missing_.insert(TensorName(layer, "linear", linear.name));
+      if (config_.has_linear_norms) {
+        const std::string own = std::string(kInputPrefix) + std::string(linear.name);
+        missing_.insert(TensorName(layer, "norm", own));
+      }
     }
   }
   FillRope(config_, *weights_);
@@ -119,68 +161,109 @@ ModelBuilder::~ModelBuilder() = default;
 
 std::size_t ModelBuilder::WeightBytes(const ModelConfig& config, std::string_view kernels,
                                       std::string_view head, std::string_view packing) {
-  const Kernels& set = SelectKernels(kernels);
-  const Head sized(ParseHead(head), config.vocab_size, config.hidden_size);
-  return TernaryWeightBytes(set, config, packing) + sized.bytes();
+  return WeightBytesOf(SelectKernels(kernels), config, ParseHead(head), packing);
 }
 
 void ModelBuilder::SetNorm(int layer, std::string_view name, std::span<const float> weight) {
   RequireUnspent();
-  std::vector<float>* destination = nullptr;
-  std::size_t size = config_.hidden_size;
+  const std::string tensor = TensorName(layer, "norm", name);
+  const auto require_size = [&](std::size_t size) {
+    Require(weight.size() == size, tensor + " has " + std::to_string(weight.size()) +
+                                       " values; this model needs " + std::to_string(size));
+  };
+  missing_.erase(tensor);
   if (layer == -1 && name == "final") {
-    destination = &weights_->final_norm;
-  } else if (layer >= 0 && static_cast<std::size_t>(layer) < config_.num_layers) {
-    for (const NormName& norm : kNormNames) {
-      if (norm.name == name) {
-        destination = &(weights_->layers[static_cast<std::size_t>(layer)].*norm.weight);
-        size = norm.size(config_);
-      }
+    require_size(config_.hidden_size);
+    weights_->final_norm.assign(weight.begin(), weight.end());
+    for (float& gain : weights_->final_norm) {
+      gain *= config_.logit_scale;
+    }
+    return;
+  }
+  Require(layer >= 0 && static_cast<std::size_t>(layer) < config_.num_layers,
+          "no tensor is called '" + tensor + "'");
+  LayerWeights& weights = weights_->layers[static_cast<std::size_t>(layer)];
+  for (const NormName& norm : kNormNames) {
+    if (norm.name == name && norm.size(config_) != 0) {
+      require_size(norm.size(config_));
+      (weights.*norm.weight).assign(weight.begin(), weight.end());
+      return;
     }
   }
-  const std::string tensor = TensorName(layer, "norm", name);
-  Require(destination != nullptr, "no tensor is called '" + tensor + "'");
-  Require(weight.size() == size, tensor + " has " + std::to_string(weight.size()) +
-                                     " values; this model needs " + std::to_string(size));
-  destination->assign(weight.begin(), weight.end());
-  missing_.erase(tensor);
+  const bool is_own = config_.has_linear_norms && name.starts_with(kInputPrefix);
+  const LinearName* owner = is_own ? FindLinear(name.substr(kInputPrefix.size())) : nullptr;
+  Require(owner != nullptr, "no tensor is called '" + tensor + "'");
+  require_size((weights.*(owner->linear)).cols());
+  (weights.*(owner->linear)).SetNorm(owner->part, weight);
 }
 
-void ModelBuilder::SetLinear(int layer, std::string_view name, std::span<const std::uint8_t> codes,
-                             float scale) {
+void ModelBuilder::SetLinear(int layer, std::string_view name, const TensorSource& source) {
   RequireUnspent();
   const std::string tensor = TensorName(layer, "linear", name);
-  const LinearName* found = nullptr;
-  for (const LinearName& candidate : kLinearNames) {
-    if (candidate.name == name) {
-      found = &candidate;
-    }
-  }
+  const LinearName* found = FindLinear(name);
   Require(found != nullptr && layer >= 0 && static_cast<std::size_t>(layer) < config_.num_layers,
           "no tensor is called '" + tensor + "'");
   Linear& linear = weights_->layers[static_cast<std::size_t>(layer)].*(found->linear);
-  const std::size_t expected = linear.part_rows(found->part) / 4 * linear.cols();
-  Require(codes.size() == expected, tensor + " has " + std::to_string(codes.size()) +
-                                        " bytes; this model needs " + std::to_string(expected));
-  Require(std::isfinite(scale), tensor + " has a scale that is not a number");
+  const std::size_t rows = linear.part_rows(found->part);
+  Require(source.rows == rows && source.cols == linear.cols(),
+          tensor + " is " + std::to_string(source.rows) + " x " + std::to_string(source.cols) +
+              "; this model needs " + std::to_string(rows) + " x " + std::to_string(linear.cols()));
+  Require(std::isfinite(source.scale), tensor + " has a scale that is not a number");
+  const bool adds_to_residual = name == "o" || name == "down";
   try {
-    linear.Pack(*pool_, found->part, codes.data(), scale);
+    source.Check();
+    linear.Pack(*pool_, found->part, source, adds_to_residual ? config_.residual_scale : 1.0F);
   } catch (const std::invalid_argument& error) {
     throw std::invalid_argument(tensor + ": " + error.what());
   }
+  Require(!config_.has_linear_norms || linear.num_outliers() == 0,
+          tensor + " has weights on no grid, which layers with norms of their own cannot have");
   missing_.erase(tensor);
 }
 
-void ModelBuilder::SetEmbedding(const std::uint16_t* table, std::size_t stride) {
+void ModelBuilder::SetBias(int layer, std::string_view name, std::span<const float> bias) {
   RequireUnspent();
-  weights_->embedding = {table, stride};
+  const std::string tensor = TensorName(layer, "bias", name);
+  const LinearName* found = FindLinear(name);
+  Require(found != nullptr && layer >= 0 && static_cast<std::size_t>(layer) < config_.num_layers,
+          "no tensor is called '" + tensor + "'");
+  Linear& linear = weights_->layers[static_cast<std::size_t>(layer)].*(found->linear);
+  const std::size_t rows = linear.part_rows(found->part);
+  Require(bias.size() == rows, tensor + " has " + std::to_string(bias.size()) +
+                                   " values; this model needs " + std::to_string(rows));
+  std::vector<float> scaled(bias.begin(), bias.end());
+  if (name == "o" || name == "down") {
+    for (float& value : scaled) {
+      value *= config_.residual_scale;
+    }
+  }
+  linear.SetBias(found->part, scaled);
+}
+
+void ModelBuilder::SetEmbedding(const TensorSource& table) {
+  RequireUnspent();
+  CheckTable("embedding", table);
+  weights_->embedding = table;
   missing_.erase("embedding");
 }
 
-void ModelBuilder::SetHead(const std::uint16_t* table, std::size_t stride) {
+void ModelBuilder::SetHead(const TensorSource& table) {
   RequireUnspent();
-  weights_->head.Pack(kernels_, *pool_, {table, stride});
+  CheckTable("head", table);
+  try {
+    weights_->head.Pack(kernels_, *pool_, table);
+  } catch (const std::invalid_argument& error) {
+    throw std::invalid_argument(std::string("head: ") + error.what());
+  }
   missing_.erase("head");
+}
+
+void ModelBuilder::CheckTable(std::string_view name, const TensorSource& table) const {
+  Require(table.rows == config_.vocab_size && table.cols == config_.hidden_size,
+          "the " + std::string(name) + " is " + std::to_string(table.rows) + " x " +
+              std::to_string(table.cols) + "; this model needs " +
+              std::to_string(config_.vocab_size) + " x " + std::to_string(config_.hidden_size));
+  table.Check();
 }
 
 std::unique_ptr<Model> ModelBuilder::Build() {

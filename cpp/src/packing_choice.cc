@@ -26,10 +26,6 @@ constexpr int kMaxRounds = 8;
 // Times this close are the same, and the smaller packing leaves more of the machine to others.
 constexpr double kSameTime = 1.03;
 
-std::span<const TernaryPacking> Packings(const Kernels& kernels) {
-  return {kernels.packings, kernels.num_packings};
-}
-
 double Now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
@@ -45,7 +41,7 @@ class Sample {
         packed_(num_tiles * tile_bytes, AlignedBuffer<std::uint8_t>::Pages::kHuge),
         row_scales_(rows_),
         out_(rows_),
-        activations_(1, cols_) {
+        activations_(1, cols_, config.grid) {
     constexpr std::size_t kPage = 4096;
     constexpr std::size_t kPiece = std::size_t{2} << 20;
     pool.Run((packed_.size() + kPiece - 1) / kPiece, [&](std::size_t piece, std::size_t) {
@@ -57,14 +53,14 @@ class Sample {
   }
 
   // Seconds that one token takes.
-  double Seconds(ThreadPool& pool, const TernaryPacking& packing) {
-    const Int8Rows x = activations_.View(1, cols_);
+  double Seconds(ThreadPool& pool, const WeightPacking& packing) {
     const double begin = Now();
     const std::uint8_t* packed = packed_.data();
     for (std::size_t rows_left = num_tiles_ * kTileRows; rows_left > 0;) {
       const std::size_t rows = std::min(rows_, rows_left);
-      Multiply(pool, packing, {packed, row_scales_.data(), rows, cols_}, x, out_.data());
-      packed += packing.bytes(rows, cols_);
+      Multiply(pool, packing, {packed, row_scales_.data(), rows, cols_}, activations_, 1, 0,
+               RoundUp(rows, kTileRows) / kTileRows, out_.data(), rows_);
+      packed += packing.Bytes(rows, cols_);
       rows_left -= rows;
     }
     return Now() - begin;
@@ -81,11 +77,11 @@ class Sample {
 };
 
 // Seconds of one token in each packing, the best of several trials.
-std::vector<double> Measure(std::span<const TernaryPacking> packings, const ModelConfig& config,
+std::vector<double> Measure(std::span<const WeightPacking> packings, const ModelConfig& config,
                             std::size_t model_bytes, ThreadPool& pool) {
   std::size_t tile_bytes = 0;
-  for (const TernaryPacking& packing : packings) {
-    tile_bytes = std::max(tile_bytes, packing.bytes(kTileRows, config.hidden_size));
+  for (const WeightPacking& packing : packings) {
+    tile_bytes = std::max(tile_bytes, packing.Bytes(kTileRows, config.hidden_size));
   }
   const std::size_t num_tiles =
       std::max<std::size_t>(std::min(model_bytes, kSampleBytes) / tile_bytes, pool.num_threads());
@@ -103,29 +99,45 @@ std::vector<double> Measure(std::span<const TernaryPacking> packings, const Mode
 
 }  // namespace
 
-const TernaryPacking& FindPacking(const Kernels& kernels, std::string_view name) {
-  std::string known;
-  for (const TernaryPacking& packing : Packings(kernels)) {
-    if (name == packing.name) {
-      return packing;
+std::vector<WeightPacking> Packings(const Kernels& kernels, Grid grid) {
+  std::vector<WeightPacking> packings;
+  if (grid.group() != 0) {
+    for (std::size_t i = 0; i < kernels.num_grouped_packings; ++i) {
+      packings.push_back({.grouped = &kernels.grouped_packings[i], .grid = grid});
     }
-    known += (known.empty() ? "" : ", ") + std::string(packing.name);
+  } else {
+    for (std::size_t i = 0; i < kernels.num_packings; ++i) {
+      packings.push_back({.plain = &kernels.packings[i], .grid = grid});
+    }
   }
-  throw std::invalid_argument("kernel set '" + std::string(kernels.name) + "' has no packing '" +
-                              std::string(name) + "'; it has " + known);
+  return packings;
 }
 
-std::size_t TernaryWeightBytes(const Kernels& kernels, const ModelConfig& config,
-                               std::string_view packing) {
+WeightPacking FindPacking(const Kernels& kernels, Grid grid, std::string_view name) {
+  std::string known;
+  for (const WeightPacking& packing : Packings(kernels, grid)) {
+    if (name == packing.name()) {
+      return packing;
+    }
+    known += (known.empty() ? "" : ", ") + std::string(packing.name());
+  }
+  const std::string kind = grid.group() == 0 ? "" : " of grouped weights";
+  throw std::invalid_argument("kernel set '" + std::string(kernels.name) + "' has no packing '" +
+                              std::string(name) + "'" + kind + "; it has " + known);
+}
+
+std::size_t WeightBytesOf(const Kernels& kernels, const ModelConfig& config, HeadKind head,
+                          std::string_view packing) {
   // A layer's memory is taken page by page as it is written: asking for its size costs nothing.
-  const auto bytes = [&](const TernaryPacking& one) {
-    return config.num_layers * LayerWeights(one, config).bytes();
+  const auto bytes = [&](const WeightPacking& one) {
+    return config.num_layers * LayerWeights(one, config).bytes() +
+           Head(head, config.vocab_size, config.hidden_size, one).bytes();
   };
   if (packing != kAutoPacking) {
-    return bytes(FindPacking(kernels, packing));
+    return bytes(FindPacking(kernels, config.grid, packing));
   }
   std::size_t most = 0;
-  for (const TernaryPacking& one : Packings(kernels)) {
+  for (const WeightPacking& one : Packings(kernels, config.grid)) {
     most = std::max(most, bytes(one));
   }
   return most;
@@ -142,17 +154,16 @@ std::size_t SmallestOfFastest(std::span<const double> seconds, std::span<const s
   return chosen;
 }
 
-const TernaryPacking& FastestPacking(const Kernels& kernels, const ModelConfig& config,
-                                     ThreadPool& pool) {
-  const std::span packings = Packings(kernels);
-  const std::size_t model_bytes = TernaryWeightBytes(kernels, config, kAutoPacking);
+WeightPacking FastestPacking(const Kernels& kernels, const ModelConfig& config, ThreadPool& pool) {
+  const std::vector<WeightPacking> packings = Packings(kernels, config.grid);
+  const std::size_t model_bytes = config.num_layers * LayerWeights(packings[0], config).bytes();
   if (packings.size() == 1 || model_bytes < kTinyBytes) {
     return packings[0];
   }
   const std::vector<double> seconds = Measure(packings, config, model_bytes, pool);
   std::vector<std::size_t> bytes;
-  for (const TernaryPacking& packing : packings) {
-    bytes.push_back(packing.bytes(config.intermediate_size, config.hidden_size));
+  for (const WeightPacking& packing : packings) {
+    bytes.push_back(packing.Bytes(config.intermediate_size, config.hidden_size));
   }
   return packings[SmallestOfFastest(seconds, bytes)];
 }

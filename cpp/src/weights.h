@@ -15,14 +15,16 @@ namespace tercet {
 struct LayerWeights {
   std::vector<float> attention_norm;         // [hidden_size]
   Linear qkv;                                // hidden_size -> q_size, kv_size, kv_size
-  std::vector<float> attention_sub_norm;     // [q_size]
+  std::vector<float> query_norm;             // [head_dim], or none
+  std::vector<float> key_norm;               // [head_dim], or none
+  std::vector<float> attention_sub_norm;     // [q_size], or none
   Linear o;                                  // q_size -> hidden_size
   std::vector<float> feed_forward_norm;      // [hidden_size]
   Linear gate_up;                            // hidden_size -> intermediate_size, twice
-  std::vector<float> feed_forward_sub_norm;  // [intermediate_size]
+  std::vector<float> feed_forward_sub_norm;  // [intermediate_size], or none
   Linear down;                               // intermediate_size -> hidden_size
 
-  LayerWeights(const TernaryPacking& packing, const ModelConfig& config)
+  LayerWeights(const WeightPacking& packing, const ModelConfig& config)
       : qkv(packing, std::array{config.q_size(), config.kv_size(), config.kv_size()},
             config.hidden_size),
         o(packing, std::array{config.hidden_size}, config.q_size()),
@@ -30,6 +32,9 @@ struct LayerWeights {
                 config.hidden_size),
         down(packing, std::array{config.hidden_size}, config.intermediate_size) {}
 
+  std::size_t num_outliers() const {
+    return qkv.num_outliers() + o.num_outliers() + gate_up.num_outliers() + down.num_outliers();
+  }
   std::size_t bytes() const { return qkv.bytes() + o.bytes() + gate_up.bytes() + down.bytes(); }
 };
 
@@ -47,11 +52,11 @@ inline constexpr std::array kLinearNames{
 };
 
 struct Weights {
-  Bf16Table embedding;  // [vocab_size][hidden_size]; a few rows are read per batch
+  TensorSource embedding;  // [vocab_size][hidden_size]; a few rows are read per batch
   std::vector<LayerWeights> layers;
   std::vector<float> final_norm;  // [hidden_size]
   Head head;
-  // Cosines and sines of every position, [max_context][head_dim / 2].
+  // Cosines and sines of every position, times rope_scale: [max_context][head_dim / 2].
   AlignedBuffer<float> rope_cos;
   AlignedBuffer<float> rope_sin;
 };

@@ -43,7 +43,13 @@ struct Workspace {
         scores(num_score_rows * scores_stride),
         score_sums(num_score_rows),
         activations(max_tokens,
-                    std::max({config.hidden_size, config.q_size(), config.intermediate_size})),
+                    std::max({config.hidden_size, config.q_size(), config.intermediate_size}),
+                    config.grid),
+        own_normed(config.has_linear_norms
+                       ? num_threads * std::max({config.hidden_size, config.q_size(),
+                                                 config.intermediate_size})
+                       : 0),
+        rows(max_tokens),
         chunk_of(max_tokens),
         position_of(max_tokens),
         runs(max_tokens) {}
@@ -52,7 +58,8 @@ struct Workspace {
     return hidden.bytes() + normed.bytes() + qkv.bytes() + attended.bytes() + gate_up.bytes() +
            branch.bytes() + logits.bytes() + screening.bytes() + wide_queries.bytes() +
            query_scales.bytes() + scores.bytes() + score_sums.bytes() + activations.bytes() +
-           chunk_of.bytes() + position_of.bytes() + runs.bytes();
+           own_normed.bytes() + rows.bytes() + chunk_of.bytes() + position_of.bytes() +
+           runs.bytes();
   }
 
   AlignedBuffer<float> hidden;    // [T][hidden_size], the residual stream
@@ -70,6 +77,8 @@ struct Workspace {
   AlignedBuffer<float> scores;               // [num_score_rows][scores_stride]
   AlignedBuffer<float> score_sums;           // [num_score_rows]
   Activations activations;                   // [T][max(hidden_size, q_size, intermediate_size)]
+  AlignedBuffer<float> own_normed;           // [W][widest], one row a thread, if there are such
+  AlignedBuffer<const float*> rows;          // [T], what a linear layer reads
   AlignedBuffer<std::int32_t> chunk_of;      // [T]
   AlignedBuffer<std::int32_t> position_of;   // [T]
   AlignedBuffer<Run> runs;                   // [T] at most: the queries that share keys

@@ -46,15 +46,18 @@ from tercet_engine.errors import (
     TemplateError,
     TooManyChoices,
     UnsupportedModel,
+    WaitedTooLong,
 )
 from tercet_engine.grammar import Grammar, GrammarKind, GrammarSpec
-from tercet_engine.hub import EMBEDDED_MODEL
+from tercet_engine.histogram import HistogramCounts
+from tercet_engine.hub import EMBEDDED_MODEL, ModelFolder, find_model
 from tercet_engine.loading import (
     load_engine,
     load_synthetic_engine,
     measure_bandwidth,
     supported_kernels,
 )
+from tercet_engine.loading_together import ProgressOf, load_engines
 from tercet_engine.progress import ProgressListener, Silent
 from tercet_engine.sampling_params import (
     GREEDY_TEMPERATURE,
@@ -104,6 +107,7 @@ __all__ = [
     "GrammarKind",
     "GrammarSpec",
     "Head",
+    "HistogramCounts",
     "InvalidConfig",
     "InvalidGrammar",
     "InvalidSamplingParams",
@@ -111,10 +115,12 @@ __all__ = [
     "KernelUnavailable",
     "KvType",
     "LoadError",
+    "ModelFolder",
     "ModelNotFound",
     "OutOfMemory",
     "Pooling",
     "ProgressListener",
+    "ProgressOf",
     "PromptEmpty",
     "PromptTooLong",
     "RequestError",
@@ -127,8 +133,11 @@ __all__ = [
     "Tokenizer",
     "TooManyChoices",
     "UnsupportedModel",
+    "WaitedTooLong",
+    "find_model",
     "json_rule",
     "load_engine",
+    "load_engines",
     "load_synthetic_engine",
     "measure_bandwidth",
     "supported_kernels",

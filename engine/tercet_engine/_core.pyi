@@ -13,7 +13,6 @@ import numpy.typing as npt
 _Int32Array: TypeAlias = npt.NDArray[np.int32]
 _Float32Array: TypeAlias = npt.NDArray[np.float32]
 _UInt8Array: TypeAlias = npt.NDArray[np.uint8]
-_UInt16Array: TypeAlias = npt.NDArray[np.uint16]
 _UInt32Array: TypeAlias = npt.NDArray[np.uint32]
 _UInt64Array: TypeAlias = npt.NDArray[np.uint64]
 
@@ -30,8 +29,8 @@ def supported_kernels() -> list[str]:
 def all_kernels() -> list[str]:
     """Names of every kernel set in this build, best first."""
 
-def packings(kernels: str) -> list[str]:
-    """Names of the ways in which a kernel set can keep ternary weights."""
+def packings(kernels: str, *, grouped: bool = False) -> list[str]:
+    """Names of the ways in which a kernel set can keep weights, with a scale a row or a group."""
 
 def cpu_features() -> list[str]:
     """The instruction sets found that some kernel set asks for, e.g. "avx2"."""
@@ -60,16 +59,54 @@ class ModelConfig:
         vocab_size: int,
         max_context: int,
         rms_norm_eps: float,
-        rope_theta: float,
+        rope_frequencies: list[float],
+        rope_scale: float,
+        activation: str,
+        has_sub_norms: bool,
+        has_head_norms: bool,
+        linear_norm_eps: float | None,
+        embedding_scale: float,
+        residual_scale: float,
+        logit_scale: float,
+        weight_group: int,
+        activation_group: int,
     ) -> None: ...
+
+class TensorSource:
+    """A matrix as it lies in a file; `tensor_source.py` describes the layouts.
+
+    `data` is kept and never copied, so it may be a memory map. `scale` multiplies every value.
+    Raises `ValueError` unless there are as many bytes as the layout needs for [rows, cols].
+    """
+
+    def __init__(
+        self,
+        layout: str,
+        data: _UInt8Array,
+        *,
+        rows: int,
+        cols: int,
+        scale: float = 1.0,
+        rope_head_dim: int = 0,
+        row_stride: int = 0,
+    ) -> None: ...
+    def numbers(self, row: int) -> _Float32Array:
+        """One row as numbers, float32 [cols]."""
+
+    def count_off_grid(self, num_threads: int) -> dict[int, int]:
+        """How many weights differ from 0 and the magnitude that most of their group have.
+
+        By group: 256, 128 or 64 columns, or 0 for whole rows. Releases the GIL. `ValueError` names
+        the row with a number that is not finite.
+        """
 
 class ModelBuilder:
     """Takes a model's tensors one by one, packing each for the chosen kernels and forgetting it.
 
-    `kernels` is one of `supported_kernels()`, or "" for the best. `head` is "int8" or "bf16".
-    `packing` is one of `packings(kernels)`, or "auto" for the one that a short measurement finds
-    fastest. `max_batch_tokens` and `max_batch_chunks` bound what one `forward` may be given: every
-    buffer it needs is allocated by `build`.
+    `kernels` is one of `supported_kernels()`, or "" for the best. `head` is "int8", "bf16" or
+    "ternary". `packing` is one of `packings(kernels)`, or "auto" for the one that a short
+    measurement finds fastest. `max_batch_tokens` and `max_batch_chunks` bound what one `forward`
+    may be given: every buffer it needs is allocated by `build`.
     """
 
     def __init__(
@@ -90,27 +127,27 @@ class ModelBuilder:
     def set_norm(self, layer: int, name: str, weight: _Float32Array) -> None:
         """Set a norm's gains.
 
-        `name` is "attention", "attention_sub", "feed_forward" or "feed_forward_sub"; with layer -1
-        it is "final".
+        `name` is one of `ModelShape.norm_sizes`; with layer -1 it is "final".
         """
 
-    def set_linear(self, layer: int, name: str, codes: _UInt8Array, scale: float) -> None:
-        """`name`: "q", "k", "v", "o", "gate", "up", "down". `codes`: uint8 [rows / 4, cols].
+    def set_linear(self, layer: int, name: str, source: TensorSource) -> None:
+        """`name`: "q", "k", "v", "o", "gate", "up", "down".
 
-        The bits 2i..2i+1 of codes[r, c] hold the weight of row r + i * rows / 4 plus one; code 3
-        raises `ValueError` with its place. weight = (code - 1) * scale.
+        Weights that are on no grid are kept as they are, beside the packed ones. A code that means
+        no weight raises `ValueError` with its place.
         """
 
-    def set_embedding(self, table: _UInt16Array) -> None:
-        """`table`: bfloat16 bits [vocab, hidden], rows of any stride.
+    def set_bias(self, layer: int, name: str, bias: _Float32Array) -> None:
+        """What a linear layer adds to its outputs, [rows]; those without one add nothing."""
 
-        It is kept and never copied, so it may be a memory map.
-        """
+    def set_embedding(self, table: TensorSource) -> None:
+        """[vocab, hidden] in any layout. It is kept: a few rows are read per token."""
 
-    def set_head(self, table: _UInt16Array) -> None:
-        """`table`: bfloat16 bits [vocab, hidden]; packed for an int8 head, and kept.
+    def set_head(self, table: TensorSource) -> None:
+        """[vocab, hidden]; packed for an int8 or a ternary head, and kept.
 
-        Tied models give the embedding's table here too.
+        Tied models give the embedding's table here too. `ValueError` if a ternary head's table is
+        not ternary.
         """
 
     def build(self) -> Model:
@@ -177,6 +214,10 @@ class Model:
 
         Of an int8 head half: a draw that needs whole logits reads as much again.
         """
+
+    @property
+    def num_outliers(self) -> int:
+        """Weights of the layers that are on no grid and kept as they are."""
 
     @property
     def workspace_bytes(self) -> int: ...

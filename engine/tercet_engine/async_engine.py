@@ -1,9 +1,9 @@
 """The engine as the event loop sees it: submit requests, read streams.
 
 Above this file there is text and asyncio; below it token ids and one thread. Everything here runs
-on the event loop's thread but `_post_outputs` and `_post_death`, which the engine's thread calls
-and which do no more than to post to the loop: one `call_soon_threadsafe` per step, whatever the
-number of streams.
+on the event loop's thread but the methods `_post_...`, which the engine's thread calls and which do
+no more than to post to the loop: one `call_soon_threadsafe` per step, whatever the number of
+streams, and one more where sequences begin.
 """
 
 import asyncio
@@ -26,18 +26,18 @@ from tercet_engine.engine_thread import Add, Check, End, EngineThread
 from tercet_engine.errors import (
     EngineDead,
     EngineDraining,
-    EngineOverloaded,
     InvalidSamplingParams,
     InvalidToken,
     PromptEmpty,
     PromptTooLong,
-    TooManyChoices,
 )
 from tercet_engine.grammar import Grammar, GrammarSpec
 from tercet_engine.grammar_compiler import GrammarCompiler
+from tercet_engine.latencies import Latencies, Stopwatch
 from tercet_engine.sequence import Sequence as TokenSequence
-from tercet_engine.stats import DrainRate, EngineStats
+from tercet_engine.stats import EngineStats
 from tercet_engine.tokenizer import Tokenizer
+from tercet_engine.waiting_line import WaitingLine
 
 _logger = logging.getLogger(__name__)
 
@@ -48,6 +48,7 @@ class _Open:
 
     seq: TokenSequence
     stream: CompletionStream
+    watch: Stopwatch
 
 
 class AsyncEngine:
@@ -79,14 +80,12 @@ class AsyncEngine:
         self.tokenizer = tokenizer
         self.chat_template = chat_template
         self._config = config
-        self._core = EngineCore(runner, config)
+        self._core = EngineCore(runner, config, on_started=self._post_started)
         self._grammars = GrammarCompiler(tokenizer, info.vocab_size, info.stop_token_ids)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._open: dict[int, _Open] = {}
-        self._num_waiting_tokens = 0
-        self._num_refused = 0
-        self._ends = DrainRate()
-        self._starts = DrainRate()
+        self._line = WaitingLine(config)
+        self._latencies = Latencies()
         self._ids = itertools.count()
         self._refusal: type[EngineDraining | EngineDead] | None = None
         self._is_empty = asyncio.Event()
@@ -95,8 +94,14 @@ class AsyncEngine:
             self._core, on_outputs=self._post_outputs, on_death=self._post_death
         )
 
-    def submit(self, requests: Sequence[CompletionRequest]) -> list[CompletionStream]:
+    def submit(
+        self, requests: Sequence[CompletionRequest], *, is_patient: bool = False
+    ) -> list[CompletionStream]:
         """Queue the sequences of one client's request: all of them, or none and an error.
+
+        Args:
+            requests: one for each sequence.
+            is_patient: they may wait longer than `max_queue_seconds`.
 
         Raises:
             PromptEmpty, PromptTooLong, InvalidToken, InvalidSamplingParams, TooManyChoices: the
@@ -106,10 +111,13 @@ class AsyncEngine:
         """
         self.check_accepting()
         sequences = [self._sequence(request) for request in requests]
-        self._check_capacity(sequences)
-        self._bind(asyncio.get_running_loop())
+        self._line.check(sequences, is_patient=is_patient)
+        loop = self._bind(asyncio.get_running_loop())
         streams = list(map(self._open_stream, sequences, requests))
         self._thread.post(Add(sequences))
+        if self._config.max_queue_seconds is not None and not is_patient:
+            ids = [seq.id for seq in sequences]
+            loop.call_later(self._config.max_queue_seconds, self._give_up_waiting, ids)
         return streams
 
     async def compile_grammar(self, spec: GrammarSpec, *, keep: bool = True) -> Grammar:
@@ -129,9 +137,20 @@ class AsyncEngine:
         if self._refusal:
             raise self._refusal
 
+    def check_line(self) -> None:
+        """Raise `EngineOverloaded` if not even the smallest request would be taken just now."""
+        self._line.check_smallest()
+
     def stats(self) -> EngineStats:
         """Look at the engine's counters."""
-        return dataclasses.replace(self._core.stats(), num_refused=self._num_refused)
+        stats = self._core.stats()
+        return dataclasses.replace(
+            stats,
+            num_refused=sum(self._line.refusals.values()),
+            refusals=dict(self._line.refusals),
+            num_waiting_tokens=self._line.num_tokens,
+            histograms={**stats.histograms, **self._latencies.counts()},
+        )
 
     async def drain(self, deadline_seconds: float) -> None:
         """Admit nothing more, let streams finish until the deadline, then end the others.
@@ -212,25 +231,10 @@ class AsyncEngine:
         room = self.info.max_context_tokens - len(request.prompt_tokens)
         return room if asked is None else asked
 
-    def _check_capacity(self, sequences: Sequence[TokenSequence]) -> None:
-        config = self._config
-        max_places = config.max_sequences + config.max_waiting_requests
-        if len(sequences) > max_places:
-            raise TooManyChoices(len(sequences), max_places)
-        if (excess := len(self._open) + len(sequences) - max_places) > 0:
-            self._num_refused += 1
-            limit = config.max_waiting_requests
-            raise EngineOverloaded("requests", limit, self._ends.seconds_until(excess))
-        num_tokens = sum(seq.num_prompt_tokens for seq in sequences)
-        excess = self._num_waiting_tokens + num_tokens - config.max_waiting_tokens
-        if self._num_waiting_tokens and excess > 0:
-            self._num_refused += 1
-            limit = config.max_waiting_tokens
-            raise EngineOverloaded("prompt tokens", limit, self._starts.seconds_until(excess))
-
-    def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _bind(self, loop: asyncio.AbstractEventLoop) -> asyncio.AbstractEventLoop:
         assert not self._open or self._loop is loop, "streams belong to one event loop"
         self._loop = loop
+        return loop
 
     def _open_stream(self, seq: TokenSequence, request: CompletionRequest) -> CompletionStream:
         detokenizer = Detokenizer(
@@ -243,8 +247,8 @@ class AsyncEngine:
         )
         end = partial(self._end, seq, FinishReason.ABORT)
         stream = CompletionStream(seq.num_prompt_tokens, detokenizer, end)
-        self._open[seq.id] = _Open(seq, stream)
-        self._num_waiting_tokens += seq.num_prompt_tokens
+        self._open[seq.id] = _Open(seq, stream, Stopwatch(self._latencies))
+        self._line.enter(seq)
         self._is_empty.clear()
         return stream
 
@@ -255,9 +259,7 @@ class AsyncEngine:
 
     def _close_stream(self, seq: TokenSequence) -> None:
         stream = self._open.pop(seq.id).stream
-        self._ends.left(1)
-        if not stream.has_started:
-            self._num_waiting_tokens -= seq.num_prompt_tokens
+        self._line.leave(seq, has_started=stream.has_started)
         if not self._open:
             self._is_empty.set()
 
@@ -280,13 +282,13 @@ class AsyncEngine:
 
     def _hand_over(self, opened: _Open, output: TokenOutput) -> None:
         seq, stream = opened.seq, opened.stream
-        if not stream.has_started:
-            self._num_waiting_tokens -= seq.num_prompt_tokens
-            self._starts.left(seq.num_prompt_tokens)
         if output.error:
             stream.fail(output.error)
             self._close_stream(seq)
             return
+        if not stream.has_started:
+            self._line.start(seq)
+        opened.watch.token()
         stream.prompt_logprobs = output.prompt_logprobs or stream.prompt_logprobs
         stream.embedding = output.embedding
         if output.token is None:
@@ -295,13 +297,34 @@ class AsyncEngine:
             stream.push(
                 output.token, output.finish_reason, output.num_cached_tokens, output.logprobs
             )
+        if stream.has_ended:
+            opened.watch.finished()
         if output.finish_reason:
             self._close_stream(seq)
         elif stream.has_ended:  # by a stop string, of which the engine knows nothing
             self._end(seq, FinishReason.STOP)
 
+    def _start(self, ids: list[int]) -> None:
+        for sequence_id in ids:
+            if opened := self._open.get(sequence_id):
+                opened.watch.started()
+                opened.stream.start(opened.watch.queue_seconds or 0.0)
+
+    def _give_up_waiting(self, ids: list[int]) -> None:
+        """Send a request away whose time in the line is up, unless a part of it has begun."""
+        waiting = [opened for sequence_id in ids if (opened := self._open.get(sequence_id))]
+        if not waiting or any(opened.seq.is_started for opened in waiting):
+            return
+        error = self._line.timed_out()
+        for opened in waiting:
+            opened.stream.fail(error)
+            self._end(opened.seq, FinishReason.ABORT)
+
     def _die(self) -> None:
         self._fail_streams(EngineDead())
+
+    def _post_started(self, ids: list[int]) -> None:
+        self._post(self._start, ids)
 
     def _post_outputs(self, outputs: list[TokenOutput]) -> None:
         self._post(self._deliver, outputs)

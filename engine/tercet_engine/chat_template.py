@@ -13,7 +13,8 @@ marked and the result is the plain tokenisation of the rendered text.
 
 A prompt of the BitNet family ends in a bare space ("Assistant: "). The model answers it as if the
 space began the first word, so its answer is apt to start with a second one, which is not part of
-it; `ChatPrompt.strip_leading_space` tells the engine to drop that one.
+it; `ChatPrompt.strip_leading_space` tells the engine to drop that one. So it is with a tokenizer
+that begins every text with a space.
 """
 
 import datetime
@@ -143,7 +144,8 @@ class ChatTemplate:
         }
         text = self._render(values)
         tokens = self._tokenizer.encode(text, add_special_tokens=False, mark=mark)
-        return ChatPrompt(tuple(self._tokenizer.with_bos(tokens)), text.endswith(" "))
+        strips_space = text.endswith(" ") or self._tokenizer.strips_first_space
+        return ChatPrompt(tuple(self._tokenizer.with_bos(tokens)), strips_space)
 
     def _render(self, values: Mapping[str, Any]) -> str:
         try:

@@ -1,13 +1,15 @@
 """A checkpoint's folder: its tensors by our names, every type, shape and code checked.
 
-Two forms of linear layers are read. Packed ones are handed on as they lie in the file. Masters are
-rounded here, by the rule with which the model was trained: s = 1 / max(mean|W|, 1e-5), weights
-clip(rint(W s), -1, 1), scale 1 / s.
+Packed linear layers, and those of plain numbers, are handed on as they lie in the file; whether
+numbers are ternary is for C++ to see, which reads them all. Masters are rounded here, by the rule
+with which the model was trained: s = 1 / max(mean|W|, 1e-5), weights clip(rint(W s), -1, 1), scale
+1 / s.
 """
 
+import copy
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,20 +19,31 @@ import numpy.typing as npt
 from tercet_engine.errors import CheckpointError
 from tercet_engine.families import find_family
 from tercet_engine.families.family import WeightForm
+from tercet_engine.families.others import reason_of_tensor
 from tercet_engine.model_config_file import ConfigFile
-from tercet_engine.safetensors_file import SafetensorsFile
+from tercet_engine.model_shape import ModelShape
+from tercet_engine.shards import find_tensors
+from tercet_engine.tensor_source import TensorSource, source_of
 
 Float32Array = npt.NDArray[np.float32]
 UInt8Array = npt.NDArray[np.uint8]
-UInt16Array = npt.NDArray[np.uint16]
 
 EMBEDDING: Final = "model.embed_tokens.weight"
 FINAL_NORM: Final = "model.norm.weight"
 HEAD: Final = "lm_head.weight"
-_FLOATS: Final = ("BF16", "F16", "F32")
-_MAX_SHARDS: Final = 1024
+_LAYOUTS: Final = {"BF16": "bf16", "F16": "f16", "F32": "f32"}
+_SCALED: Final = (WeightForm.PACKED, WeightForm.PACKED_INVERSE)
 _ROWS_AT_ONCE: Final = 512
-_EXPONENT: Final = np.uint16(0x7F80)  # all ones in a bfloat16 that is infinite or no number
+_EXPONENTS: Final[dict[str, np.uint16 | np.uint32]] = {
+    "BF16": np.uint16(0x7F80),
+    "F16": np.uint16(0x7C00),
+    "F32": np.uint32(0x7F800000),
+}
+"""Bits that are all ones in a number that is infinite, or none."""
+_TRIAL_COLS: Final = 64
+_TRIAL_ROWS: Final = 16
+_HARMLESS: Final = ("rotary_emb.inv_freq",)
+"""Tables that follow from the config, by the end of their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +69,29 @@ class Checkpoint:
         plan = self.family.read_plan(self.config)
         self.shape = plan.shape
         self.form = plan.form
-        self.head_name = EMBEDDING if plan.has_tied_head else HEAD
-        self._file_of = _open_files(folder)
+        self._file_of = find_tensors(folder)
+        is_tied = HEAD not in self._file_of if plan.has_tied_head is None else plan.has_tied_head
+        self.head_name = EMBEDDING if is_tied else HEAD
         self._check_names()
+        if plan.may_hold_masters and not self._looks_ternary():
+            self.form = WeightForm.MASTERS
+            self.shape = replace(plan.shape, activation_group=0)
+
+    @property
+    def embedding_name(self) -> str:
+        """The checkpoint's name of the embedding."""
+        return EMBEDDING
+
+    @property
+    def needs_grid(self) -> bool:
+        """Whether the weights are plain numbers, whose grid is yet to be found."""
+        return self.form is WeightForm.DENSE
+
+    def with_shape(self, shape: ModelShape) -> "Checkpoint":
+        """The same folder with a shape that tells more, say what its tensors have proved."""
+        other = copy.copy(self)
+        other.shape = shape
+        return other
 
     @property
     def num_bytes(self) -> int:
@@ -78,27 +111,40 @@ class Checkpoint:
         """The checkpoint's name of a norm; layer -1: the final one."""
         return FINAL_NORM if layer < 0 else f"model.layers.{layer}.{self.family.norms[name]}.weight"
 
+    def bias_name(self, layer: int, name: str) -> str:
+        """The checkpoint's name of a linear layer's bias."""
+        return f"{self.linear_name(layer, name).removesuffix('weight')}bias"
+
     def norm(self, layer: int, name: str) -> Float32Array:
         """Read a norm's gains, float32 [size]; layer -1: the final norm."""
         size = self.shape.hidden_size if layer < 0 else self.shape.norm_sizes[name]
         return self._floats(self.norm_name(layer, name), (size,))
 
-    def linear(self, layer: int, name: str) -> PackedLinear:
+    def bias(self, layer: int, name: str) -> Float32Array:
+        """Read a linear layer's bias, float32 [rows]; `shape.biases` says which have one."""
+        rows, _ = self.shape.linear_shapes[name]
+        return self._floats(self.bias_name(layer, name), (rows,))
+
+    def linear(self, layer: int, name: str) -> TensorSource:
         """Read a linear layer."""
         rows, cols = self.shape.linear_shapes[name]
         tensor = self.linear_name(layer, name)
-        if self.form is WeightForm.PACKED:
+        if self.form is WeightForm.DENSE:
+            return self._numbers(tensor, rows, cols)
+        if self.form is WeightForm.MASTERS:
+            packed = ternarize(self._array(tensor, _LAYOUTS, (rows, cols)))
+            codes, scale = packed.codes, packed.scale
+        else:
             codes = self._array(tensor, ("U8",), (rows // 4, cols))
-            return PackedLinear(codes, self._scale(f"{tensor}_scale"))
-        return ternarize(self._array(tensor, _FLOATS, (rows, cols)))
+            scale = self._scale(f"{tensor}_scale")
+            if self.form is WeightForm.PACKED_INVERSE:
+                scale = float(np.float32(1) / np.float32(scale))
+        return source_of("hf_packed", codes, shape=(rows, cols), scale=scale)
 
-    def table(self, name: str) -> UInt16Array:
-        """Map the embedding or the head: bfloat16 bits [vocab, hidden]."""
-        table = self._array(name, ("BF16",), (self.shape.vocab_size, self.shape.hidden_size))
-        for row in range(0, len(table), _ROWS_AT_ONCE):
-            exponents = table[row : row + _ROWS_AT_ONCE] & _EXPONENT
-            if (exponents == _EXPONENT).any():
-                raise self._not_finite(name)
+    def table(self, name: str) -> TensorSource:
+        """Map the embedding or the head, numbers [vocab, hidden]."""
+        table = self._numbers(name, self.shape.vocab_size, self.shape.hidden_size)
+        self._check_finite(name)
         return table
 
     def crc32(self, name: str) -> int:
@@ -113,15 +159,15 @@ class Checkpoint:
     def tensor_names(self) -> list[str]:
         """Every tensor that the model is made of, in order of loading."""
         layers = range(self.shape.num_layers)
-        has_scales = self.form is WeightForm.PACKED
         linears = [self.linear_name(i, name) for i in layers for name in self.family.linears]
         return [
             EMBEDDING,
             *([] if self.head_name == EMBEDDING else [HEAD]),
             FINAL_NORM,
-            *(self.norm_name(layer, name) for layer in layers for name in self.family.norms),
+            *(self.norm_name(layer, name) for layer in layers for name in self.shape.norm_sizes),
             *linears,
-            *(f"{name}_scale" for name in linears if has_scales),
+            *(f"{name}_scale" for name in linears if self.form in _SCALED),
+            *(self.bias_name(i, name) for i in layers for name in self.shape.biases),
         ]
 
     def _check_names(self) -> None:
@@ -133,9 +179,15 @@ class Checkpoint:
         # A tensor nobody asks for would mean a model that is more than we compute. Tables that
         # follow from the config, and a head beside a tied one, are the harmless exceptions.
         for name in sorted(set(self._file_of) - set(expected)):
-            if name != HEAD and not name.endswith("rotary_emb.inv_freq"):
+            if name != HEAD and not name.endswith(_HARMLESS):
                 message = f"{self.folder}: the tensor {name} is not known in this family of models"
-                raise CheckpointError(message)
+                raise CheckpointError(message + reason_of_tensor(name))
+
+    def _looks_ternary(self) -> bool:
+        """Whether the numbers that begin the first matrix are 0 or one magnitude, nearly all."""
+        name = self.linear_name(0, "q")
+        masters = self._array(name, _LAYOUTS, self.shape.linear_shapes["q"])
+        return is_ternary(masters[:_TRIAL_ROWS, :_TRIAL_COLS])
 
     def _array(self, name: str, dtypes: Iterable[str], shape: tuple[int, ...]) -> npt.NDArray[Any]:
         file = self._file_of[name]
@@ -148,8 +200,24 @@ class Checkpoint:
             raise CheckpointError(message)
         return file.array(name)
 
+    def _numbers(self, name: str, rows: int, cols: int) -> TensorSource:
+        """View a matrix of plain numbers."""
+        values = self._array(name, _LAYOUTS, (rows, cols))
+        dtype = self._file_of[name].tensors[name].dtype
+        return source_of(_LAYOUTS[dtype], values, shape=(rows, cols))
+
+    def _check_finite(self, name: str) -> None:
+        """Check a matrix of plain numbers, which are only looked at when they are needed."""
+        file = self._file_of[name]
+        exponent = _EXPONENTS[file.tensors[name].dtype]
+        values = file.array(name)
+        for row in range(0, len(values), _ROWS_AT_ONCE):
+            bits = values[row : row + _ROWS_AT_ONCE].view(exponent.dtype)
+            if (bits & exponent == exponent).any():
+                raise self._not_finite(name)
+
     def _floats(self, name: str, shape: tuple[int, ...]) -> Float32Array:
-        values = widen(self._array(name, _FLOATS, shape))
+        values = widen(self._array(name, _LAYOUTS, shape))
         if not np.isfinite(values).all():
             raise self._not_finite(name)
         return values
@@ -174,6 +242,21 @@ def widen(values: npt.NDArray[Any]) -> Float32Array:
     return values.astype(np.float32)
 
 
+def is_ternary(values: npt.NDArray[Any]) -> bool:
+    """Whether each row holds 0 and one magnitude: up to a rounding, and to a tenth of them.
+
+    Masters hardly ever have two magnitudes alike, so there is nothing between.
+    """
+    num_alike = num_all = 0
+    for row in np.abs(widen(values)):
+        magnitudes = row[row > 0]
+        num_all += magnitudes.size
+        if magnitudes.size:
+            typical = np.median(magnitudes)
+            num_alike += int((np.abs(magnitudes - typical) <= typical * 2**-7).sum())
+    return num_alike >= 0.9 * num_all
+
+
 def ternarize(masters: npt.NDArray[Any]) -> PackedLinear:
     """Round masters [rows, cols] to codes. Raises `CheckpointError` if one is not finite."""
     rows, cols = masters.shape
@@ -193,30 +276,3 @@ def ternarize(masters: npt.NDArray[Any]) -> PackedLinear:
             ternary = np.clip(np.rint(widen(source) * inverse), -1, 1)
             codes[part] |= (ternary + 1).astype(np.uint8) << (2 * block)
     return PackedLinear(codes, float(np.float32(1) / inverse))
-
-
-def _open_files(folder: Path) -> dict[str, SafetensorsFile]:
-    """Find the file of each tensor: one `model.safetensors`, or the shards that an index names."""
-    if (folder / "model.safetensors").is_file():
-        file = SafetensorsFile(folder / "model.safetensors")
-        return dict.fromkeys(file.tensors, file)
-    index_path = folder / "model.safetensors.index.json"
-    if not index_path.is_file():
-        message = f"{folder} has neither model.safetensors nor model.safetensors.index.json"
-        raise CheckpointError(message)
-    index = ConfigFile.read(index_path).section("weight_map")
-    names = sorted({index.text(tensor) for tensor in index.values})
-    if not 0 < len(names) <= _MAX_SHARDS or any(Path(name).name != name for name in names):
-        message = f"{index_path} must name 1 to {_MAX_SHARDS} files of its own folder"
-        raise CheckpointError(message)
-    files = {name: SafetensorsFile(folder / name) for name in names}
-    file_of = {tensor: files[index.text(tensor)] for tensor in index.values}
-    for tensor, file in file_of.items():
-        if tensor not in file.tensors:
-            message = f"{index_path} places {tensor} in {file.path}, which does not hold it"
-            raise CheckpointError(message)
-    num_held = sum(len(file.tensors) for file in files.values())
-    if num_held != len(file_of):
-        message = f"the files of {index_path} hold {num_held} tensors; it names {len(file_of)}"
-        raise CheckpointError(message)
-    return file_of

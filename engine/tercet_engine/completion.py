@@ -118,6 +118,7 @@ class EngineInfo:
         weight_bytes: packed weights held in memory.
         decode_bytes: bytes of weights read to compute one token.
         kv_cache_bytes: size of the KV cache.
+        workspace_bytes: planned for the buffers of a forward pass.
     """
 
     model_id: str
@@ -134,3 +135,4 @@ class EngineInfo:
     weight_bytes: int = 0
     decode_bytes: int = 0
     kv_cache_bytes: int = 0
+    workspace_bytes: int = 0

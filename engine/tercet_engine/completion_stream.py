@@ -39,6 +39,8 @@ class CompletionStream:
         of the first; known from the first delta on."""
         self.embedding: Float32Array | None = None
         """The pooled hidden states, float32 [hidden_size], if asked for; known at the end."""
+        self.queue_seconds: float | None = None
+        """How long it waited for its first step; known once it is in it."""
         self._detokenizer = detokenizer
         self._on_abort = on_abort
         self._text: list[str] = []
@@ -48,6 +50,7 @@ class CompletionStream:
         self._error: EngineError | None = None
         self._is_exhausted = False
         self._has_news = asyncio.Event()
+        self._waits_no_more = asyncio.Event()
 
     @property
     def has_started(self) -> bool:
@@ -63,6 +66,16 @@ class CompletionStream:
     def has_ended(self) -> bool:
         """Whether nothing more will come from the engine."""
         return self._is_exhausted or bool(self._finish_reason or self._error)
+
+    async def until_started(self) -> None:
+        """Wait until the first step begins, or until there will be none.
+
+        Raises:
+            EngineError: the completion was given up meanwhile.
+        """
+        await self._waits_no_more.wait()
+        if self._error and not self.has_started:
+            raise self._error
 
     def __aiter__(self) -> Self:
         return self
@@ -89,11 +102,17 @@ class CompletionStream:
         if not self.has_ended:
             self._is_exhausted = True
             self._has_news.set()
+            self._waits_no_more.set()
             self._on_abort()
 
     async def aclose(self) -> None:
         """The same as `abort`."""
         self.abort()
+
+    def start(self, queue_seconds: float) -> None:
+        """The first step begins. Called by the engine."""
+        self.queue_seconds = queue_seconds
+        self._waits_no_more.set()
 
     def push(
         self,
@@ -129,3 +148,4 @@ class CompletionStream:
         if not self.has_ended:
             self._error = error
             self._has_news.set()
+            self._waits_no_more.set()

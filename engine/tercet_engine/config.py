@@ -31,6 +31,8 @@ class EngineConfig:
         max_sequences: sequences that run at the same time at most.
         max_waiting_requests: sequences that wait at most, beside those that run.
         max_waiting_tokens: prompt tokens that wait at most; a single prompt may always wait alone.
+        max_queue_seconds: a request that waits longer for its first step is given up, and one that
+            would have to is not taken; None: no limit.
         kv_cache_bytes: memory for keys and values; None: chosen by what is free.
         num_threads: worker threads; None: what the CPU affinity and the cgroup quota allow.
         kernels: name of a kernel set; "": the best that this CPU runs.
@@ -53,6 +55,7 @@ class EngineConfig:
     max_sequences: int = 64
     max_waiting_requests: int = 256
     max_waiting_tokens: int = 262_144
+    max_queue_seconds: float | None = None
     kv_cache_bytes: int | None = None
     num_threads: int | None = None
     kernels: str = ""
@@ -71,6 +74,7 @@ class EngineConfig:
         _check_range("max_sequences", self.max_sequences, 1, 4096)
         _check_range("max_waiting_requests", self.max_waiting_requests, 0, 1 << 20)
         _check_range("max_waiting_tokens", self.max_waiting_tokens, 0, 1 << 30)
+        _check_range("max_queue_seconds", self.max_queue_seconds, 0.01, 86_400)
         _check_range("kv_cache_bytes", self.kv_cache_bytes, 1, 1 << 50)
         _check_range("num_threads", self.num_threads, 1, 1024)
         _check_range("max_step_ms", self.max_step_ms, 0, 600_000)
@@ -92,7 +96,7 @@ class EngineConfig:
         return min(self.max_batch_tokens, max(self.max_sequences, 1 + MAX_DRAFT))
 
 
-def _check_range(name: str, value: int | None, low: int, high: int) -> None:
+def _check_range(name: str, value: float | None, low: float, high: float) -> None:
     if value is not None and not low <= value <= high:
         message = f"{name} must be from {low} to {high}; got {value}"
         raise InvalidConfig(message)

@@ -11,13 +11,14 @@ from tercet_engine.completion import FinishReason, TokenLogprobs
 from tercet_engine.config import EngineConfig
 from tercet_engine.constraints import Asked, ask, tell
 from tercet_engine.errors import EngineError, GrammarFailed
+from tercet_engine.histogram import POWERS_OF_TWO, SECONDS_OF_A_TOKEN, Histogram
 from tercet_engine.prompt_results import (
     Float32Array,
     embedding,
     keep_hidden_states,
     keep_scores,
 )
-from tercet_engine.scheduler import Advance, Scheduler
+from tercet_engine.scheduler import Advance, Chunk, Scheduler
 from tercet_engine.sequence import Sequence as TokenSequence
 from tercet_engine.stats import Counters, EngineStats
 from tercet_engine.step_result import StepResult
@@ -75,6 +76,7 @@ class EngineCore:
         runner: the model.
         config: the engine's bounds.
         clock: seconds. How long steps take decides what goes into the next ones, and no token.
+        on_started: called before a step with the ids of the sequences whose first one it is.
     """
 
     def __init__(
@@ -82,9 +84,11 @@ class EngineCore:
         runner: Runner,
         config: EngineConfig,
         clock: Callable[[], float] = time.perf_counter,
+        on_started: Callable[[list[int]], None] | None = None,
     ) -> None:
         self._runner = runner
         self._clock = clock
+        self._on_started = on_started
         self._pool = BlockPool(runner.num_blocks, config.block_size)
         self._scheduler = Scheduler(
             self._pool,
@@ -95,6 +99,9 @@ class EngineCore:
             max_step_seconds=config.max_step_ms / 1000,
         )
         self._counters = Counters()
+        self._step_sequences = Histogram(POWERS_OF_TWO)
+        self._step_tokens = Histogram(POWERS_OF_TWO)
+        self._step_seconds = Histogram(SECONDS_OF_A_TOKEN)
         self._head_stats: Mapping[str, int] = {}  # as any thread may read it, the model never
 
     @property
@@ -122,6 +129,7 @@ class EngineCore:
         if not chunks:
             return failures
         batch = make_batch(chunks, asked.masks)
+        self._start(chunks)
         start = self._clock()
         try:
             result = self._runner.run(batch)
@@ -129,7 +137,11 @@ class EngineCore:
             if refused := self._give_up_refused(asked):
                 return failures + refused
             raise
-        self._scheduler.observe(self._clock() - start)
+        seconds = self._clock() - start
+        self._scheduler.observe(seconds)
+        self._step_seconds.observe(seconds)
+        self._step_sequences.observe(len(chunks))
+        self._step_tokens.observe(self._scheduler.num_tokens_in_step)
         self._head_stats = self._runner.head_stats()
         self._counters.num_steps += 1
         self._counters.num_computed_tokens += self._scheduler.num_tokens_in_step
@@ -165,6 +177,11 @@ class EngineCore:
             num_accepted_tokens=self._scheduler.num_accepted_tokens,
             num_refused=0,
             head=self._head_stats,
+            histograms={
+                "step_sequences": self._step_sequences.counts(),
+                "step_tokens": self._step_tokens.counts(),
+                "step_seconds": self._step_seconds.counts(),
+            },
         )
 
     def check_invariants(self) -> None:
@@ -174,6 +191,14 @@ class EngineCore:
     def close(self) -> None:
         """Give back the runner's threads and memory."""
         self._runner.close()
+
+    def _start(self, chunks: Iterable[Chunk]) -> None:
+        """Tell of the sequences that wait no longer."""
+        started = [chunk.seq for chunk in chunks if not chunk.seq.is_started]
+        for seq in started:
+            seq.is_started = True
+        if started and self._on_started:
+            self._on_started([seq.id for seq in started])
 
     def _give_up_refused(self, asked: Asked) -> list[TokenOutput]:
         """Find whom the runner refuses by themselves; the others are computed in the next step.

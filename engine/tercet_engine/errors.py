@@ -11,6 +11,7 @@ EngineError
 │   ├── TemplateError
 │   └── TooManyChoices
 ├── EngineOverloaded          the waiting line is full; `retry_after_seconds` says when to come back
+│   └── WaitedTooLong         or would be, or was, too long a wait
 ├── EngineDraining            the engine is shutting down
 ├── EngineDead                the engine's thread has ended
 └── LoadError                 the engine cannot be started
@@ -137,6 +138,18 @@ class EngineOverloaded(EngineError):
         super().__init__(
             f"the server is busy: at most {limit} {what} may wait. "
             f"Try again in {retry_after_seconds:.0f} s"
+        )
+        self.retry_after_seconds = retry_after_seconds
+
+
+class WaitedTooLong(EngineOverloaded):
+    """A request has waited as long as it may, or would have to. Nothing of it was computed."""
+
+    def __init__(self, max_seconds: float, retry_after_seconds: float) -> None:
+        EngineError.__init__(
+            self,
+            f"the server is busy: a request may wait {max_seconds:g} s for its turn, and this one "
+            f"would have to wait longer. Try again in {retry_after_seconds:.0f} s",
         )
         self.retry_after_seconds = retry_after_seconds
 

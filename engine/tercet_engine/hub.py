@@ -59,6 +59,8 @@ def find_model(
             message = f"{path} holds no checkpoint: its config.json is missing"
             raise ModelNotFound(message)
         return ModelFolder(path, path.resolve().name)
+    if path.is_file() and path.suffix.lower() == ".gguf":
+        return ModelFolder(path, path.stem)
     if path.is_file():
         message = f"{model} is a file; give the folder of a checkpoint in the Hugging Face layout"
         raise UnsupportedModel(message)

@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING
 
 from tercet_engine.async_engine import AsyncEngine
 from tercet_engine.chat_template import ChatTemplate
-from tercet_engine.checkpoint import Checkpoint
 from tercet_engine.completion import EngineInfo, GenerationDefaults
 from tercet_engine.config import EngineConfig
-from tercet_engine.errors import CheckpointError, ModelNotFound
-from tercet_engine.hub import EMBEDDED_MODEL, find_model
-from tercet_engine.model_files import ModelFiles
-from tercet_engine.model_shape import ModelShape
+from tercet_engine.errors import ModelNotFound
+from tercet_engine.hub import EMBEDDED_MODEL, ModelFolder, find_model
+from tercet_engine.opened_model import open_model
 from tercet_engine.progress import ProgressListener, Silent
 from tercet_engine.synthetic import SHAPES, SyntheticWeights
 from tercet_engine.tokenizer import Tokenizer
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def load_engine(
-    model: str | Path | None = None,
+    model: str | Path | ModelFolder | None = None,
     config: EngineConfig | None = None,
     *,
     progress: ProgressListener | None = None,
@@ -37,8 +35,9 @@ def load_engine(
     """Load a model and start its engine.
 
     Args:
-        model: a checkpoint's folder, a name on the Hugging Face Hub ("org/name" or
-            "org/name@revision"), or None for the model inside this package.
+        model: a checkpoint's folder, a GGUF file, a name on the Hugging Face Hub ("org/name" or
+            "org/name@revision"), or None for the model inside this package; or what `find_model`
+            found.
         config: the engine's bounds.
         progress: is told how far loading has come.
 
@@ -48,24 +47,13 @@ def load_engine(
     from tercet_engine.model_loader import load_model  # noqa: PLC0415 -- see the module's docstring
 
     config = config or EngineConfig()
-    folder = find_model(model)
-    checkpoint = Checkpoint(folder.path)
-    tokenizer = Tokenizer.from_folder(folder.path)
-    if tokenizer.vocab_size > checkpoint.shape.vocab_size:
-        message = (
-            f"{folder.path}: the tokenizer has {tokenizer.vocab_size} tokens, "
-            f"the model only {checkpoint.shape.vocab_size}"
-        )
-        raise CheckpointError(message)
-    files = ModelFiles(folder.path, checkpoint.config)
-    chat_template = files.chat_template(tokenizer, checkpoint.family.chat_template)
-    stop_token_ids = files.stop_token_ids(tokenizer, checkpoint.shape.vocab_size)
-    defaults = files.generation_defaults()
-    loaded = load_model(checkpoint, config, progress or Silent())
-    info = _info(folder.model_id, loaded, checkpoint.shape, stop_token_ids, defaults)
-    fingerprint = _fingerprint(info, tokenizer, chat_template)
+    folder = model if isinstance(model, ModelFolder) else find_model(model)
+    opened = open_model(folder.path)
+    loaded = load_model(opened.checkpoint, config, progress or Silent())
+    info = _info(folder.model_id, loaded, opened.stop_token_ids, opened.generation_defaults)
+    fingerprint = _fingerprint(info, opened.tokenizer, opened.chat_template)
     info = dataclasses.replace(info, fingerprint=fingerprint)
-    return AsyncEngine(loaded.runner, config, info, tokenizer, chat_template)
+    return AsyncEngine(loaded.runner, config, info, opened.tokenizer, opened.chat_template)
 
 
 def load_synthetic_engine(
@@ -88,7 +76,7 @@ def load_synthetic_engine(
     weights = SyntheticWeights(SHAPES[shape])
     tokenizer = Tokenizer.from_folder(EMBEDDED_MODEL)
     loaded = load_model(weights, config, progress or Silent())
-    info = _info(f"synthetic-{shape}", loaded, weights.shape, frozenset(), GenerationDefaults())
+    info = _info(f"synthetic-{shape}", loaded, frozenset(), GenerationDefaults())
     return AsyncEngine(loaded.runner, config, info, tokenizer)
 
 
@@ -122,7 +110,6 @@ def _fingerprint(info: EngineInfo, tokenizer: Tokenizer, template: ChatTemplate 
 def _info(
     model_id: str,
     loaded: "LoadedModel",
-    shape: ModelShape,
     stop_token_ids: frozenset[int],
     defaults: GenerationDefaults,
 ) -> EngineInfo:
@@ -132,8 +119,8 @@ def _info(
         created=int(time.time()),
         fingerprint=loaded.fingerprint,
         max_context_tokens=loaded.plan.max_context,
-        vocab_size=shape.vocab_size,
-        hidden_size=shape.hidden_size,
+        vocab_size=loaded.shape.vocab_size,
+        hidden_size=loaded.shape.hidden_size,
         kernels=model.kernels,
         packing=model.packing,
         num_threads=model.num_threads,
@@ -142,4 +129,5 @@ def _info(
         weight_bytes=model.weight_bytes,
         decode_bytes=model.decode_bytes,
         kv_cache_bytes=loaded.plan.kv_cache_bytes,
+        workspace_bytes=loaded.plan.workspace_bytes,
     )

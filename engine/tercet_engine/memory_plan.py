@@ -16,7 +16,7 @@ from tercet_engine.errors import InvalidConfig, OutOfMemory
 from tercet_engine.model_shape import ModelShape
 from tercet_engine.resources import usable_cpus
 
-_SHARE_OF_FREE: Final = 4
+SHARE_OF_FREE: Final = 4
 """Unless told otherwise the KV cache takes one part in so many of what the model leaves free,"""
 _DEFAULT_CONTEXTS: Final = 8
 """and no more than so many full contexts: few conversations fill theirs."""
@@ -24,7 +24,7 @@ _LOGIT_ROWS: Final = 32
 """Rows of logits computed together."""
 _QUERIES_OF_A_PASS: Final = 8
 """Positions whose attention is computed in one pass over the keys; fixed by the kernels."""
-_RESERVE_BYTES: Final = 64 << 20
+RESERVE_BYTES: Final = 64 << 20
 """For Python, the tokenizer and the server."""
 
 
@@ -63,10 +63,10 @@ def plan_memory(
     max_context = _max_context(shape, config)
     min_blocks = -(-max_context // config.block_size)
     workspace = workspace_bytes(shape, config, max_context)
-    free = usable_bytes - weight_bytes - workspace - _RESERVE_BYTES
+    free = usable_bytes - weight_bytes - workspace - RESERVE_BYTES
     if config.kv_cache_bytes is None:
         max_blocks = min(config.max_sequences, _DEFAULT_CONTEXTS) * min_blocks
-        num_blocks = max(min_blocks, min(max_blocks, free // _SHARE_OF_FREE // block_bytes))
+        num_blocks = max(min_blocks, min(max_blocks, free // SHARE_OF_FREE // block_bytes))
     else:
         num_blocks = config.kv_cache_bytes // block_bytes
     if num_blocks < min_blocks:
@@ -84,9 +84,8 @@ def plan_memory(
         else:
             advice = "not even a short context fits: choose a smaller model or a larger machine"
         message = (
-            f"weights {_mb(weight_bytes)} + KV cache {_mb(num_blocks * block_bytes)} + workspace "
-            f"{_mb(workspace)} + reserve {_mb(_RESERVE_BYTES)} exceed the {_mb(usable_bytes)} of "
-            f"memory that this process may use; {advice}"
+            f"{sum_in_words(weight_bytes, num_blocks * block_bytes, workspace)} exceed the "
+            f"{in_mb(usable_bytes)} of memory that this process may use; {advice}"
         )
         raise OutOfMemory(message)
     return MemoryPlan(max_context, num_blocks, weight_bytes, workspace, num_blocks * block_bytes)
@@ -115,7 +114,7 @@ def _fitting_context(
     """Tokens of the longest context for which a KV cache and its tables fit; 0 if none does."""
     fixed = workspace_bytes(shape, config, 0)
     per_block = block_bytes + workspace_bytes(shape, config, config.block_size) - fixed
-    return max(0, (free_bytes - fixed - _RESERVE_BYTES) // per_block) * config.block_size
+    return max(0, (free_bytes - fixed - RESERVE_BYTES) // per_block) * config.block_size
 
 
 def _max_context(shape: ModelShape, config: EngineConfig) -> int:
@@ -130,5 +129,14 @@ def _max_context(shape: ModelShape, config: EngineConfig) -> int:
     return config.max_context
 
 
-def _mb(num_bytes: int) -> str:
+def sum_in_words(weight_bytes: int, kv_cache_bytes: int, workspace: int) -> str:
+    """The parts of a plan, one behind the other."""
+    return (
+        f"weights {in_mb(weight_bytes)} + KV cache {in_mb(kv_cache_bytes)} + workspace "
+        f"{in_mb(workspace)} + reserve {in_mb(RESERVE_BYTES)}"
+    )
+
+
+def in_mb(num_bytes: int) -> str:
+    """Bytes as messages tell them, "1,200 MB"."""
     return f"{num_bytes / 1e6:,.0f} MB"

@@ -4,15 +4,18 @@ Tensors go to C++ one at a time: each is packed for the chosen kernels and forgo
 memory ever held is the packed model and one tensor.
 """
 
+import dataclasses
 import hashlib
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
 from tercet_engine import _core
-from tercet_engine.checkpoint import EMBEDDING, Float32Array, PackedLinear, UInt16Array
+from tercet_engine.checkpoint import Float32Array
 from tercet_engine.config import AUTO_PACKING, EngineConfig
 from tercet_engine.errors import (
     CheckpointError,
@@ -21,18 +24,43 @@ from tercet_engine.errors import (
     SelfTestFailed,
     UnsupportedModel,
 )
+from tercet_engine.grid import TensorGrid, common_group
 from tercet_engine.kernel_trial import try_kernels
 from tercet_engine.memory_plan import MemoryPlan, plan_memory
+from tercet_engine.memory_sharing import MemoryNeeds
 from tercet_engine.model_runner import ModelRunner
 from tercet_engine.model_shape import ModelShape
 from tercet_engine.progress import ProgressListener
 from tercet_engine.resources import usable_cpus, usable_memory_bytes
+from tercet_engine.tensor_source import TensorSource
 
 _logger = logging.getLogger(__name__)
 
 # Kernel sets that are tested by emulation, as machines that run them are rare. If one of them fails
 # its self-test and nobody asked for it by name, the next best set serves instead.
 _REPLACEABLE: Final = frozenset({"amx"})
+
+
+_AS_THEY_ARE: Final = (
+    "num_layers",
+    "hidden_size",
+    "intermediate_size",
+    "num_heads",
+    "num_kv_heads",
+    "head_dim",
+    "vocab_size",
+    "max_context",
+    "rms_norm_eps",
+    "activation",
+    "has_sub_norms",
+    "has_head_norms",
+    "linear_norm_eps",
+    "embedding_scale",
+    "residual_scale",
+    "logit_scale",
+    "weight_group",
+    "activation_group",
+)
 
 
 class WeightSource(Protocol):
@@ -43,8 +71,19 @@ class WeightSource(Protocol):
         """The model's sizes."""
 
     @property
+    def needs_grid(self) -> bool:
+        """Whether the weights are plain numbers, whose grid is yet to be found."""
+
+    def with_shape(self, shape: ModelShape) -> "WeightSource":
+        """The same source with a shape that tells more."""
+
+    @property
     def num_bytes(self) -> int:
         """Bytes of all tensors, for the progress."""
+
+    @property
+    def embedding_name(self) -> str:
+        """Name of the embedding."""
 
     @property
     def head_name(self) -> str:
@@ -56,13 +95,19 @@ class WeightSource(Protocol):
     def linear_name(self, layer: int, name: str) -> str:
         """Name of a linear layer."""
 
+    def bias_name(self, layer: int, name: str) -> str:
+        """Name of what a linear layer adds."""
+
     def norm(self, layer: int, name: str) -> Float32Array:
         """A norm's gains; layer -1: the final one's."""
 
-    def linear(self, layer: int, name: str) -> PackedLinear:
+    def linear(self, layer: int, name: str) -> TensorSource:
         """A ternary matrix."""
 
-    def table(self, name: str) -> UInt16Array:
+    def bias(self, layer: int, name: str) -> Float32Array:
+        """What a linear layer of `shape.biases` adds."""
+
+    def table(self, name: str) -> TensorSource:
         """The embedding or the head."""
 
     def num_bytes_of(self, name: str) -> int:
@@ -77,9 +122,17 @@ class WeightSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model that runs, and what is worth knowing of it."""
+    """A model that runs, and what is worth knowing of it.
+
+    Attributes:
+        runner: computes.
+        shape: with the grid that its weights proved to be on.
+        plan: of its memory.
+        fingerprint: of all that decides an answer.
+    """
 
     runner: ModelRunner
+    shape: ModelShape
     plan: MemoryPlan
     fingerprint: str
 
@@ -93,8 +146,10 @@ def load_model(
         LoadError: a tensor is damaged, the memory is too small, or the kernels cannot run.
     """
     kernels = choose_kernels(config.kernels)
-    check_packing(config.packing, kernels)
-    sizes = _sizes(source.shape)
+    if source.needs_grid:
+        source = source.with_shape(find_grid(source, progress))
+    check_packing(config.packing, kernels, source.shape)
+    sizes = core_config(source.shape)
     plan = plan_memory(
         source.shape,
         config,
@@ -109,6 +164,25 @@ def load_model(
         raise OutOfMemory(message) from error
 
 
+def memory_needs(source: WeightSource, config: EngineConfig) -> MemoryNeeds:
+    """What a model will need of the memory; nothing large is read for it.
+
+    Of a model whose grid is yet to be found it is the most that it can come to.
+
+    Raises:
+        LoadError: its sizes are unknown here, or the kernels cannot run.
+    """
+    kernels = choose_kernels(config.kernels)
+    shape = replace(source.shape, weight_group=64) if source.needs_grid else source.shape
+    check_packing(config.packing, kernels, shape)
+    sizes = core_config(shape)
+    return MemoryNeeds(
+        shape,
+        weight_bytes=_weight_bytes(shape, sizes, kernels, config),
+        block_bytes=_core.KVCache.block_bytes(sizes, kind=config.kv_type),
+    )
+
+
 def _build(
     source: WeightSource,
     config: EngineConfig,
@@ -117,9 +191,9 @@ def _build(
     progress: ProgressListener,
 ) -> LoadedModel:
     builder = _core.ModelBuilder(
-        _sizes(replace(source.shape, max_context=plan.max_context)),
+        core_config(replace(source.shape, max_context=plan.max_context)),
         kernels=kernels,
-        head=config.head,
+        head=head_kind(source.shape, config),
         packing=config.packing,
         num_threads=config.num_threads or usable_cpus(),
         max_batch_tokens=config.max_batch_tokens,
@@ -136,9 +210,15 @@ def _build(
             kv_type=config.kv_type,
             touch_kv_cache=config.touch_kv_cache,
         ),
+        shape=source.shape,
         plan=plan,
-        fingerprint=_fingerprint(source.shape, facts, config),
+        fingerprint=_fingerprint(source.shape, plan.max_context, facts, config),
     )
+
+
+def head_kind(shape: ModelShape, config: EngineConfig) -> str:
+    """How the output head is kept: as asked for, but a ternary one stays ternary unless in bf16."""
+    return "ternary" if shape.has_ternary_head and config.head == "int8" else config.head
 
 
 def choose_kernels(name: str) -> str:
@@ -176,24 +256,49 @@ def choose_kernels(name: str) -> str:
     return chosen
 
 
-def check_packing(name: str, kernels: str) -> None:
-    """Check that a kernel set can keep weights so.
+def kernel_verdicts() -> dict[str, str | None]:
+    """Each kernel set that this CPU can run, best first, and how it differs from the reference.
+
+    None: it does not. Those that may not run at all are tried in a process of their own.
+    """
+    verdicts: dict[str, str | None] = {}
+    for name in _core.supported_kernels():
+        is_rare = name in _REPLACEABLE
+        problem = try_kernels(name, Path(_core.__file__)) if is_rare else None
+        verdicts[name] = problem or _core.self_test(name)
+    return verdicts
+
+
+def cpu_features() -> list[str]:
+    """The instruction sets found that some kernel set asks for."""
+    return _core.cpu_features()
+
+
+def check_packing(name: str, kernels: str, shape: ModelShape) -> None:
+    """Check that a kernel set can keep a model's weights so.
 
     Raises:
         KernelUnavailable: it cannot; the message says what it can.
     """
-    known = _core.packings(kernels)
+    is_grouped = bool(shape.weight_group or shape.activation_group)
+    known = _core.packings(kernels, grouped=is_grouped)
     if name not in (AUTO_PACKING, *known):
+        kind = " for weights in groups" if is_grouped else ""
         message = (
-            f"packing {name}: kernels {kernels} do not have it; choose {AUTO_PACKING} or one of "
-            f"{', '.join(known)}"
+            f"packing {name}: kernels {kernels} do not have it{kind}; choose {AUTO_PACKING} or one "
+            f"of {', '.join(known)}"
         )
         raise KernelUnavailable(message)
 
 
-def _sizes(shape: ModelShape) -> _core.ModelConfig:
+def core_config(shape: ModelShape) -> _core.ModelConfig:
+    """Tell C++ of a shape. Raises `UnsupportedModel` if it cannot be computed."""
     try:
-        return _core.ModelConfig(**asdict(shape))
+        return _core.ModelConfig(
+            **{name: getattr(shape, name) for name in _AS_THEY_ARE},
+            rope_frequencies=shape.rope.frequencies(shape.head_dim, shape.max_context).tolist(),
+            rope_scale=shape.rope.scale,
+        )
     except ValueError as error:
         message = f"the model's sizes are not supported: {error}"
         raise UnsupportedModel(message) from error
@@ -203,9 +308,10 @@ def _weight_bytes(
     shape: ModelShape, sizes: _core.ModelConfig, kernels: str, config: EngineConfig
 ) -> int:
     """Bytes of packed weights, at most; a bf16 head is a map of the file, but all of it is read."""
-    table = shape.vocab_size * shape.hidden_size * 2 if config.head == "bf16" else 0
+    head = head_kind(shape, config)
+    table = shape.vocab_size * shape.hidden_size * 2 if head == "bf16" else 0
     return table + _core.ModelBuilder.weight_bytes(
-        sizes, kernels=kernels, head=config.head, packing=config.packing
+        sizes, kernels=kernels, head=head, packing=config.packing
     )
 
 
@@ -220,9 +326,10 @@ def _fill(
         source.forget(name)
         progress.advance(source.num_bytes_of(name), name)
 
-    builder.set_embedding(source.table(EMBEDDING))
-    builder.set_head(source.table(source.head_name))
-    for name in dict.fromkeys((EMBEDDING, source.head_name)):
+    embedding = source.embedding_name
+    builder.set_embedding(_core_source(source.table(embedding)))
+    _set(builder.set_head, source.head_name, source.table(source.head_name))
+    for name in dict.fromkeys((embedding, source.head_name)):
         done(name)
     builder.set_norm(-1, "final", source.norm(-1, "final"))
     done(source.norm_name(-1, "final"))
@@ -232,25 +339,86 @@ def _fill(
             done(source.norm_name(layer, name))
         for name in source.shape.linear_shapes:
             tensor = source.linear_name(layer, name)
-            facts[f"{tensor}: scale"] = _set_linear(builder, source, layer, name)
+            linear = source.linear(layer, name)
+            facts[f"{tensor}: scale"] = _set(
+                partial(builder.set_linear, layer, name), tensor, linear
+            )
+            if name in source.shape.biases:
+                builder.set_bias(layer, name, source.bias(layer, name))
+                done(source.bias_name(layer, name))
             done(tensor)
     return facts
 
 
-def _set_linear(builder: _core.ModelBuilder, source: WeightSource, layer: int, name: str) -> float:
-    linear = source.linear(layer, name)
+def _set(
+    setter: Callable[..., None],
+    tensor: str,
+    source: TensorSource,
+    place: tuple[int, str] | None = None,
+) -> float:
     try:
-        builder.set_linear(layer, name, linear.codes, linear.scale)
-    except ValueError as error:  # a code that means no weight
-        message = f"{source.linear_name(layer, name)}: {error}"
+        setter(*(place or ()), _core_source(source))
+    except ValueError as error:  # a code that means no weight, say
+        message = f"{tensor}: {error}"
         raise CheckpointError(message) from error
-    return linear.scale
+    return source.scale
 
 
-def _fingerprint(shape: ModelShape, facts: dict[str, float], config: EngineConfig) -> str:
-    """Name everything that decides an answer: sizes, weights, how some are kept, the arithmetic."""
-    kinds = [config.head, config.kv_type]
-    everything = [asdict(shape), sorted(facts.items()), kinds, _core.NUMERICS_VERSION]
+def find_grid(source: WeightSource, progress: ProgressListener) -> ModelShape:
+    """Find the grid that a model of plain numbers is on; all its weights are read.
+
+    Raises:
+        UnsupportedModel: it is not ternary.
+        CheckpointError: a number is not finite.
+    """
+    shape = source.shape
+    num_threads = usable_cpus()
+    progress.start(source.num_bytes)
+
+    def grid_of(name: str, matrix: TensorSource) -> TensorGrid:
+        try:
+            off_grid = _core_source(matrix).count_off_grid(num_threads)
+        except ValueError as error:
+            message = f"{name}: {error}"
+            raise CheckpointError(message) from error
+        source.forget(name)
+        progress.advance(source.num_bytes_of(name), f"is {name} ternary?")
+        return TensorGrid(name, matrix.rows * matrix.cols, off_grid)
+
+    grids = []
+    for layer in range(shape.num_layers):
+        for name in shape.linear_shapes:
+            tensor = source.linear_name(layer, name)
+            grids.append(grid_of(tensor, source.linear(layer, name)))
+            common_group(grids[-1:])  # one that is not ternary ends it here
+    group = common_group(grids)
+    head = grid_of(source.head_name, source.table(source.head_name))
+    progress.finish()
+    num_off = sum(grid.off_grid[group] for grid in grids)
+    if num_off:
+        _logger.warning(
+            "%d of %d weights are on no grid; they are kept as they are, beside the ternary ones",
+            num_off,
+            shape.num_ternary_weights,
+        )
+    return replace(shape, weight_group=group, has_ternary_head=head.fits(group))
+
+
+def _core_source(source: TensorSource) -> _core.TensorSource:
+    fields = {field.name: getattr(source, field.name) for field in dataclasses.fields(source)}
+    return _core.TensorSource(**fields)
+
+
+def _fingerprint(
+    shape: ModelShape, max_context: int, facts: dict[str, float], config: EngineConfig
+) -> str:
+    """Name everything that decides an answer: sizes, weights, how some are kept, the arithmetic.
+
+    Where positions are stretched for long contexts only, the context decides too.
+    """
+    kinds = [head_kind(shape, config), config.kv_type]
+    turns = shape.rope.frequencies(shape.head_dim, max_context).tolist()
+    everything = [asdict(shape), turns, sorted(facts.items()), kinds, _core.NUMERICS_VERSION]
     digest = hashlib.blake2b(json.dumps(everything).encode(), digest_size=8)
     return f"tc-{digest.hexdigest()}"
 

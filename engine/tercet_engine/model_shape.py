@@ -1,11 +1,42 @@
-"""The sizes of a model: what the arithmetic needs to know, whichever file told it."""
+"""What a model computes, whichever file told it: sizes, and the choices that families differ by.
 
-from dataclasses import dataclass
+One forward pass serves every family; what it does is written here. A family's file turns a config
+into this description, and adding a family adds nothing else.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from tercet_engine.rope import Rope
+
+LINEARS = ("q", "k", "v", "o", "gate", "up", "down")
+"""The ternary matrices of a layer."""
+
+
+class Activation(StrEnum):
+    """What becomes of the gate before it is multiplied with `up`."""
+
+    RELU2 = "relu2"
+    SILU = "silu"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """Sizes of a decoder with grouped-query attention and a gated feed-forward network."""
+    """A decoder with grouped-query attention and a gated feed-forward network.
+
+    Attributes:
+        has_sub_norms: a norm before `o` and one before `down` (BitNet b1.58).
+        has_head_norms: a norm over each head's query and key, before they turn (Qwen3).
+        linear_norm_eps: eps of a norm of its own before each linear layer; None: there is none.
+        biases: the linear layers that add one.
+        embedding_scale: what embeddings are multiplied by.
+        residual_scale: what a branch is multiplied by before it is added.
+        logit_scale: what logits are multiplied by.
+        weight_group: columns that share a scale: 64, 128 or 256; 0: a whole row does.
+        activation_group: columns of activations that share an int8 scale; 0: all of a token's do,
+            as models that define int8 activations (W1.58A8) want it.
+        has_ternary_head: the output head is ternary like the other matrices.
+    """
 
     num_layers: int
     hidden_size: int
@@ -16,7 +47,18 @@ class ModelShape:
     vocab_size: int
     max_context: int
     rms_norm_eps: float = 1e-5
-    rope_theta: float = 500_000.0
+    rope: Rope = field(default_factory=Rope)
+    activation: Activation = Activation.RELU2
+    has_sub_norms: bool = True
+    has_head_norms: bool = False
+    linear_norm_eps: float | None = None
+    biases: tuple[str, ...] = ()
+    embedding_scale: float = 1.0
+    residual_scale: float = 1.0
+    logit_scale: float = 1.0
+    weight_group: int = 0
+    activation_group: int = 0
+    has_ternary_head: bool = False
 
     @property
     def linear_shapes(self) -> dict[str, tuple[int, int]]:
@@ -36,13 +78,17 @@ class ModelShape:
 
     @property
     def norm_sizes(self) -> dict[str, int]:
-        """Size of each norm of a layer."""
-        return {
-            "attention": self.hidden_size,
-            "attention_sub": self.num_heads * self.head_dim,
-            "feed_forward": self.hidden_size,
-            "feed_forward_sub": self.intermediate_size,
-        }
+        """Size of each norm of a layer; `input_q` is the norm of q's own (`linear_norm_eps`)."""
+        sizes = {"attention": self.hidden_size, "feed_forward": self.hidden_size}
+        if self.has_sub_norms:
+            sizes["attention_sub"] = self.num_heads * self.head_dim
+            sizes["feed_forward_sub"] = self.intermediate_size
+        if self.has_head_norms:
+            sizes["query"] = sizes["key"] = self.head_dim
+        if self.linear_norm_eps is not None:
+            shapes = self.linear_shapes
+            sizes |= {f"input_{name}": cols for name, (_, cols) in shapes.items()}
+        return sizes
 
     @property
     def num_ternary_weights(self) -> int:

@@ -6,10 +6,13 @@ beside the affinity and the free memory. The root of the file system is a parame
 """
 
 import os
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
-_NO_LIMIT = 1 << 60  # cgroup v1 spells "none" as a number close to 2**63
+_NO_LIMIT: Final = 1 << 60  # cgroup v1 spells "none" as a number close to 2**63
+_USUAL_MOUNT: Final = "sys/fs/cgroup"
 
 
 def usable_cpus(root: Path = Path("/"), affinity: int | None = None) -> int:
@@ -24,13 +27,31 @@ def usable_memory_bytes(root: Path = Path("/")) -> int:
 
     Caches that the kernel would give up are counted as free.
     """
-    return max(0, min([_free_memory(root), *_cgroup_memory(root)]))
+    return max(
+        0, min([_free_memory(root), *(limit - used for limit, used in _cgroup_memory(root))])
+    )
+
+
+def cpu_quota(root: Path = Path("/")) -> float | None:
+    """CPUs that the containers' quotas pay for, the least of all that hold; None: no quota."""
+    return min(_cpu_quotas(root), default=None)
+
+
+def memory_limit_bytes(root: Path = Path("/")) -> int | None:
+    """The least limit of memory that holds for this process's cgroups; None: there is none."""
+    return min((limit for limit, _ in _cgroup_memory(root)), default=None)
+
+
+def cgroup_versions(root: Path = Path("/")) -> tuple[int, ...]:
+    """Which hierarchies of cgroups this process is in: (2,), (1,), both, or none."""
+    found = {1 if controllers else 2 for controllers, _ in _memberships(root)}
+    return tuple(sorted(found))
 
 
 def _cpu_quotas(root: Path) -> Iterator[float]:
     for folder in _cgroup_folders(root, ""):
         match _words(folder / "cpu.max"):
-            case [quota, period] if quota != "max":
+            case [quota, period] if quota.isdigit() and period.isdigit() and int(period):
                 yield int(quota) / int(period)
     for folder in _cgroup_folders(root, "cpu"):
         quota_us = _number(folder / "cpu.cfs_quota_us")
@@ -47,37 +68,74 @@ def _free_memory(root: Path) -> int:
     return _NO_LIMIT
 
 
-def _cgroup_memory(root: Path) -> Iterator[int]:
+def _cgroup_memory(root: Path) -> Iterator[tuple[int, int]]:
+    """Each limit with what is used of it: beyond one a process is killed, or slowed to a crawl."""
     for folder in _cgroup_folders(root, ""):
-        limit = _number(folder / "memory.max")
         used = _number(folder / "memory.current")
-        if limit is not None and used is not None:
-            yield limit - used + _stat(folder, "inactive_file")
+        for name in ("memory.max", "memory.high"):
+            limit = _number(folder / name)
+            if limit is not None and used is not None:
+                yield limit, used - _stat(folder, "inactive_file")
     for folder in _cgroup_folders(root, "memory"):
-        limit = _number(folder / "memory.limit_in_bytes")
         used = _number(folder / "memory.usage_in_bytes")
-        if limit is not None and used is not None and limit < _NO_LIMIT:
-            yield limit - used + _stat(folder, "total_inactive_file")
+        # The second is the least of the groups above too, where these cannot be seen.
+        hierarchical = _stat(folder, "hierarchical_memory_limit") or None
+        for limit in (_number(folder / "memory.limit_in_bytes"), hierarchical):
+            if limit is not None and used is not None and limit < _NO_LIMIT:
+                yield limit, used - _stat(folder, "total_inactive_file")
 
 
-def _cgroup_folders(root: Path, controller: str) -> Iterable[Path]:
+def _cgroup_folders(root: Path, controller: str) -> Iterator[Path]:
     """The folders of this process's cgroup and of those above it, up to the mount point.
 
-    In a container the path that /proc names may not be visible; the mount point always is.
+    In a container the path that /proc names may not be visible; the mount point always is. There
+    the mount may show a group further down as its root: its path is no part of what is seen.
     """
-    mount = root / "sys/fs/cgroup" / controller
-    path = next(
-        (
-            path
-            for _, controllers, path in (
-                line.split(":", 2) for line in _text(root / "proc/self/cgroup").splitlines()
-            )
-            if (controller in controllers.split(",") if controller else not controllers)
-        ),
-        "/",
-    )
-    folder = mount / path.lstrip("/")
-    return [folder, *(parent for parent in folder.parents if parent.is_relative_to(mount))]
+    paths = [
+        path
+        for controllers, path in _memberships(root)
+        if (controller in controllers if controller else not controllers)
+    ]
+    path = paths[0] if paths else "/"
+    for mount, top in _mounts(root, controller):
+        seen = path.removeprefix(top) if top != "/" and _is_within(path, top) else path
+        parts = [part for part in seen.split("/") if part not in {"", ".", ".."}]
+        for length in range(len(parts), -1, -1):
+            yield mount.joinpath(*parts[:length])
+
+
+def _memberships(root: Path) -> Iterator[tuple[frozenset[str], str]]:
+    """Controllers and path of each cgroup of this process; those of version 2 name none."""
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        match line.split(":", 2):
+            case [_, controllers, path]:
+                yield frozenset(controllers.split(",")) - {""}, path
+
+
+def _mounts(root: Path, controller: str) -> list[tuple[Path, str]]:
+    """Where a controller's groups are mounted, and which group is the root there.
+
+    As the kernel tells it; else where it usually is.
+    """
+    found = []
+    for line in _text(root / "proc/self/mountinfo").splitlines():
+        before, _, after = line.partition(" - ")
+        match before.split(), after.split():
+            case [_, _, _, top, point, *_], ["cgroup2", *_] if not controller:
+                found.append((root / _unescaped(point).lstrip("/"), top))
+            case [_, _, _, top, point, *_], ["cgroup", _, options] if controller:
+                if controller in options.split(","):
+                    found.append((root / _unescaped(point).lstrip("/"), top))
+    return found or [(root / _USUAL_MOUNT / controller, "/")]
+
+
+def _unescaped(path: str) -> str:
+    """A path of mountinfo, in which blanks are octal numbers."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), path)
+
+
+def _is_within(path: str, top: str) -> bool:
+    return path == top or path.startswith(f"{top}/")
 
 
 def _stat(folder: Path, key: str) -> int:

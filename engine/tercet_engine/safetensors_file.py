@@ -1,15 +1,10 @@
 """Reading of safetensors files, strict about everything the header says.
 
-A large file is mapped, never read whole: a tensor's pages come in when it is packed and are given
-back right after. What is mapped must not change while it is served (replace a file by renaming
-another to its name). A small file is read once and is then free. Each fault of a file is named,
-for a damaged download is the commonest of all.
+Each fault of a file is named, for a damaged download is the commonest of all.
 """
 
 import json
 import math
-import mmap
-import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tercet_engine.errors import CheckpointError
+from tercet_engine.mapped_file import MappedFile
 
 MAX_HEADER_BYTES: Final = 100_000_000  # as in the format's own library
-MAX_COPIED_BYTES: Final = 64 << 20
-"""Files up to this size are read; larger ones are mapped."""
 
 _ITEM_BYTES: Final = {
     "BOOL": 1,
@@ -74,20 +68,8 @@ class SafetensorsFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            with path.open("rb") as file:
-                num_bytes = os.fstat(file.fileno()).st_size
-                if num_bytes < 8:
-                    self._refuse(f"has {num_bytes} bytes; a safetensors file has at least 8")
-                self._is_copy = num_bytes <= MAX_COPIED_BYTES
-                if self._is_copy:
-                    self._map = mmap.mmap(-1, num_bytes)
-                    num_bytes = file.readinto(self._map)
-                else:
-                    self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except OSError as error:
-            message = f"{path} cannot be read: {error.strerror}"
-            raise CheckpointError(message) from error
+        self._file = MappedFile(path, 8, "a safetensors file")
+        self._map, num_bytes = self._file.content, self._file.num_bytes
         (header_bytes,) = struct.unpack("<Q", self._map[:8])
         if header_bytes > min(MAX_HEADER_BYTES, num_bytes - 8):
             self._refuse(f"announces a header of {header_bytes} bytes, but has {num_bytes} in all")
@@ -117,10 +99,7 @@ class SafetensorsFile:
     def forget(self, name: str) -> None:
         """Give a tensor's pages back to the system; they are read again if they are touched."""
         info = self.tensors[name]
-        start = -(-(self._data_start + info.start) // mmap.PAGESIZE) * mmap.PAGESIZE
-        end = (self._data_start + info.end) // mmap.PAGESIZE * mmap.PAGESIZE
-        if start < end and not self._is_copy and hasattr(mmap, "MADV_DONTNEED"):
-            self._map.madvise(mmap.MADV_DONTNEED, start, end - start)
+        self._file.forget(self._data_start + info.start, self._data_start + info.end)
 
     def _refuse(self, what: str) -> None:
         message = f"{self.path} {what}"

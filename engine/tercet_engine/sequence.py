@@ -61,6 +61,8 @@ class Sequence:
     """The sum of the hidden states to be pooled, as far as they are computed: [hidden_size]."""
     drafter: Drafter | None = None
     """Guesses what comes next, once tokens are generated."""
+    is_started: bool = False
+    """Whether a step has computed any of it. Other threads may read it."""
     turn: int = 0
     """The place in the waiting line; see `Scheduler`."""
     finish_reason: FinishReason | None = None

@@ -7,8 +7,10 @@ sees every value whole, if not all of the same instant.
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
+
+from tercet_engine.histogram import HistogramCounts
 
 MIN_RETRY_SECONDS: Final = 1.0
 MAX_RETRY_SECONDS: Final = 120.0
@@ -46,9 +48,12 @@ class EngineStats:
         num_preemptions: times a sequence gave its blocks to an older one.
         num_drafted_tokens: tokens guessed and computed beside the one they follow.
         num_accepted_tokens: those of them that were right.
-        num_refused: requests refused because the waiting line was full.
+        num_refused: requests refused because the line was full, or would have been too long a wait.
         head: how tokens were drawn: "screened" from half of the head, with so many logits
             "finished"; from "full" rows of logits, "undecided" ones of them after a screening.
+        num_waiting_tokens: prompt tokens of the sequences that have no token yet.
+        refusals: `num_refused` by reason: "requests" or "tokens" in line, "queue_time".
+        histograms: by name, see `Latencies` and `EngineCore`.
     """
 
     num_running: int
@@ -67,29 +72,59 @@ class EngineStats:
     num_accepted_tokens: int
     num_refused: int
     head: Mapping[str, int]
+    num_waiting_tokens: int = 0
+    refusals: Mapping[str, int] = field(default_factory=dict)
+    histograms: Mapping[str, HistogramCounts] = field(default_factory=dict)
 
 
 class DrainRate:
-    """How fast something leaves, measured over the last departures."""
+    """How fast something leaves while there is something to leave, over the last departures.
+
+    Only the time counts in which somebody waits: a server that had nothing to do all night is no
+    slower in the morning.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, window: int = 64) -> None:
         self._clock = clock
+        self._busy_before = 0.0
+        self._busy_since: float | None = None
         self._departures: deque[tuple[float, int]] = deque(maxlen=window)
+
+    def begin(self) -> None:
+        """From now on there is something to leave; says nothing new where there was already."""
+        if self._busy_since is None:
+            self._busy_since = self._clock()
+            if not self._departures:  # the first departure is timed from here
+                self._departures.append((self._busy_seconds, 0))
+
+    def pause(self) -> None:
+        """Nothing is left."""
+        self._busy_before = self._busy_seconds
+        self._busy_since = None
 
     def left(self, amount: int) -> None:
         """Record that `amount` left just now."""
-        self._departures.append((self._clock(), amount))
+        self._departures.append((self._busy_seconds, amount))
 
-    def seconds_until(self, amount: int) -> float:
-        """Guess when `amount` more will have left, between 1 and 120 s.
+    def expected_seconds(self, amount: int) -> float | None:
+        """Guess when `amount` more will have left; None before there is a rate.
 
-        Before two departures are on record there is no rate, and the least is answered. The time
-        since the last departure counts, so that an engine which has stalled is not called fast.
+        The time since the last departure counts, so that an engine which has stalled is not called
+        fast.
         """
         if len(self._departures) < 2:
-            return MIN_RETRY_SECONDS
-        elapsed = self._clock() - self._departures[0][0]
-        num_left = sum(departed for _, departed in self._departures) - self._departures[0][1]
-        if not num_left:
-            return MAX_RETRY_SECONDS
-        return min(max(elapsed * amount / num_left, MIN_RETRY_SECONDS), MAX_RETRY_SECONDS)
+            return None
+        first_seconds, first_amount = self._departures[0]
+        elapsed = self._busy_seconds - first_seconds
+        num_left = sum(departed for _, departed in self._departures) - first_amount
+        return elapsed * amount / num_left if num_left else MAX_RETRY_SECONDS
+
+    def seconds_until(self, amount: int) -> float:
+        """The same between 1 and 120 s; the least before there is a rate."""
+        seconds = self.expected_seconds(amount) or MIN_RETRY_SECONDS
+        return min(max(seconds, MIN_RETRY_SECONDS), MAX_RETRY_SECONDS)
+
+    @property
+    def _busy_seconds(self) -> float:
+        since = self._busy_since
+        return self._busy_before + (0.0 if since is None else self._clock() - since)

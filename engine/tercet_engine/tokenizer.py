@@ -13,13 +13,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import tokenizers
-from tokenizers import decoders
 
 from tercet_engine.errors import CheckpointError, UnsupportedModel
+from tercet_engine.piece_bytes import piece_bytes, strips_first_space
 
 
 class Tokenizer:
-    """A byte-level tokenizer.
+    """A byte-level or SentencePiece tokenizer.
 
     Args:
         backend: the library's tokenizer; this object takes it over.
@@ -29,10 +29,9 @@ class Tokenizer:
     """
 
     def __init__(self, backend: tokenizers.Tokenizer) -> None:
-        if not isinstance(backend.decoder, decoders.ByteLevel):
-            kind = type(backend.decoder).__name__
-            message = f"the tokenizer's decoder is {kind}; only ByteLevel is supported"
-            raise UnsupportedModel(message)
+        self._piece_bytes = piece_bytes(backend)
+        self.strips_first_space = strips_first_space(backend)
+        """A space is put before every text that is encoded, and taken off what is decoded."""
         added = backend.get_added_tokens_decoder()
         self._special = {str(t.content): token for token, t in added.items() if t.special}
         self._added = {token: str(t.content).encode() for token, t in added.items()}
@@ -116,8 +115,12 @@ class Tokenizer:
         return tokens if tokens[: len(bos)] == bos else bos + tokens
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """Turn token ids into text; special tokens leave nothing, broken UTF-8 becomes U+FFFD."""
-        return b"".join(map(self.token_bytes, tokens)).decode("utf-8", "replace")
+        """Turn token ids into text; special tokens leave nothing, broken UTF-8 becomes U+FFFD.
+
+        The space that a SentencePiece tokenizer puts before a text is taken off again.
+        """
+        text = b"".join(map(self.token_bytes, tokens)).decode("utf-8", "replace")
+        return text.removeprefix(" ") if self.strips_first_space else text
 
     def token_text(self, token: int) -> str:
         """A token as people write it: special ones by their names, broken UTF-8 as U+FFFD."""
@@ -134,10 +137,7 @@ class Tokenizer:
         piece = self._backend.id_to_token(token)
         if piece is None:
             return b""
-        try:
-            return bytes(_BYTE_OF_CHAR[char] for char in piece)
-        except KeyError:  # not in the byte-level alphabet: it stands for itself
-            return piece.encode()
+        return self._piece_bytes(piece)
 
     def _encode_plain(self, text: str) -> list[int]:
         if not text:
@@ -174,15 +174,3 @@ def _bos_tokens(backend: tokenizers.Tokenizer) -> tuple[int, ...]:
     encoding = backend.encode("a")
     pairs = zip(encoding.ids, encoding.special_tokens_mask, strict=True)
     return tuple(token for token, _ in itertools.takewhile(lambda pair: pair[1], pairs))
-
-
-def _byte_of_char() -> dict[str, int]:
-    """Invert the byte-level alphabet: printable Latin-1 stands for itself, the rest from U+0100."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = sorted(set(range(256)) - set(printable))
-    return {chr(byte): byte for byte in printable} | {
-        chr(0x100 + index): byte for index, byte in enumerate(others)
-    }
-
-
-_BYTE_OF_CHAR = _byte_of_char()

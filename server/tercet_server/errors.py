@@ -14,6 +14,7 @@ ServerError                 what this server itself refuses
 ├── UnsupportedMediaType    415
 ├── BodyTooSlow             408
 ├── TooManyRequests         429  more at once than the server takes
+├── RateLimited             429  more than the key may ask for
 ├── HeadTooLarge            431
 ├── ClientLeft              499  seen by the log only
 ├── ServerLoading           503
@@ -57,6 +58,7 @@ from tercet_engine import (
     TemplateError,
     TooManyChoices,
     UnsupportedModel,
+    WaitedTooLong,
 )
 from tercet_server.words import path_of, sentence_of, shown
 
@@ -188,6 +190,14 @@ class TooManyRequests(ServerError):
         self.retry_after_seconds = 1.0
 
 
+class RateLimited(ServerError):
+    """A key asks for more than it may. The message says which limit, and what to do."""
+
+    def __init__(self, message: str, retry_after_seconds: float) -> None:
+        super().__init__(f"{message}. Try again in {math.ceil(retry_after_seconds)} s")
+        self.retry_after_seconds = retry_after_seconds
+
+
 class ClientLeft(ServerError):
     """The client has hung up before its answer was ready."""
 
@@ -254,6 +264,7 @@ KINDS: Final[Mapping[type[Exception], ErrorKind]] = {
     HeadTooLarge: ErrorKind(431, _INVALID, "head_too_large"),
     TooManyConnections: ErrorKind(503, _UNAVAILABLE, "too_many_connections"),
     TooManyRequests: ErrorKind(429, "rate_limit_error", "overloaded"),
+    RateLimited: ErrorKind(429, "rate_limit_error", "rate_limit_exceeded"),
     ClientLeft: ErrorKind(499, _INVALID, "client_left"),
     ServerLoading: ErrorKind(503, _UNAVAILABLE, "loading"),
     StoreUnavailable: ErrorKind(503, _UNAVAILABLE, "store_unavailable"),
@@ -269,6 +280,7 @@ KINDS: Final[Mapping[type[Exception], ErrorKind]] = {
     TemplateError: ErrorKind(400, _INVALID, "invalid_messages"),
     TooManyChoices: ErrorKind(400, _INVALID, "too_many_choices"),
     EngineOverloaded: ErrorKind(429, "rate_limit_error", "overloaded"),
+    WaitedTooLong: ErrorKind(429, "rate_limit_error", "queue_timeout"),
     EngineDraining: ErrorKind(503, _UNAVAILABLE, "shutting_down"),
     EngineDead: ErrorKind(503, _UNAVAILABLE, "engine_dead"),
     LoadError: _LOAD_FAILED,

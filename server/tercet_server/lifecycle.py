@@ -1,43 +1,43 @@
-"""Where the server is in its life: loading, or serving until the engine takes no more.
+"""Where the server is in its life: loading, or serving until an engine takes no more.
 
-The server listens before the model is loaded, so that probes get an answer and a port that is taken
-is noticed at once. Only what needs the engine is refused meanwhile.
+The server listens before its models are loaded, so that probes get an answer and a port that is
+taken is noticed at once. Only what needs an engine is refused meanwhile.
 """
 
-from tercet_engine import AsyncEngine
 from tercet_server.errors import ServerLoading
+from tercet_server.served_models import ServedModels
 
 
 class Lifecycle:
-    """Holds the engine once there is one. Lives on the event loop's thread."""
+    """Holds the models once they are there. Lives on the event loop's thread."""
 
-    def __init__(self, engine: AsyncEngine | None = None) -> None:
-        self._engine = engine
+    def __init__(self, models: ServedModels | None = None) -> None:
+        self._models = models
 
     @property
-    def engine(self) -> AsyncEngine:
-        """The engine.
+    def models(self) -> ServedModels:
+        """The models.
 
         Raises:
-            ServerLoading: there is none yet.
+            ServerLoading: they are not there yet.
         """
-        if self._engine is None:
+        if self._models is None:
             raise ServerLoading
-        return self._engine
+        return self._models
 
     @property
     def is_loading(self) -> bool:
-        """Whether the engine is still to come."""
-        return self._engine is None
+        """Whether the models are still to come."""
+        return self._models is None
 
-    def loaded(self, engine: AsyncEngine) -> None:
+    def loaded(self, models: ServedModels) -> None:
         """Begin to serve."""
-        self._engine = engine
+        self._models = models
 
     def check_ready(self) -> None:
-        """Return if requests are taken, be it that the waiting line is full just now.
+        """Return if requests are taken, be it that a waiting line is full just now.
 
         Raises:
-            ServerLoading, EngineDraining, EngineDead: why it would not.
+            ServerLoading, EngineDraining, EngineDead: why one would not.
         """
-        self.engine.check_accepting()
+        self.models.check_accepting()

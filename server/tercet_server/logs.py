@@ -1,11 +1,15 @@
 """Where log lines go and what they look like: one event a line, for people or for machines.
 
 Everything goes to standard error. Libraries which use `logging` (uvicorn, the engine) come out in
-the same form.
+the same form. In a line for people control characters are written out, so that nothing a client
+sends can begin a line of its own, move the cursor or colour the screen; JSON escapes them anyway.
+A traceback takes several lines: each is indented, so that none looks like an event.
 """
 
+import io
 import logging
 import sys
+from collections.abc import MutableMapping
 from typing import Any, TextIO
 
 import structlog
@@ -64,5 +68,36 @@ def _common() -> list[Processor]:
 def _rendering(settings: Settings, stream: TextIO) -> list[Any]:
     if settings.log_format == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    traceback = structlog.dev.plain_traceback
-    return [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=traceback)]
+    return [
+        _without_control_characters,
+        structlog.dev.ConsoleRenderer(
+            colors=stream.isatty(), exception_formatter=_indented_traceback
+        ),
+    ]
+
+
+def _without_control_characters(
+    _logger: object, _name: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    return {key: _printable(value) for key, value in event.items()}
+
+
+def _printable(value: Any) -> Any:
+    """A text, or a list of them, as it may stand in a line."""
+    match value:
+        case str():
+            return "".join(_written_out(char) for char in value)
+        case list() | tuple():
+            return [_printable(part) for part in value]
+    return value
+
+
+def _written_out(char: str) -> str:
+    return char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+
+
+def _indented_traceback(output: TextIO, info: Any) -> None:
+    text = io.StringIO()
+    structlog.dev.plain_traceback(text, info)
+    lines = text.getvalue().strip("\n").splitlines()
+    output.writelines(f"\n    {_printable(line.expandtabs())}" for line in lines)

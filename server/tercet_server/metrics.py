@@ -1,87 +1,78 @@
-"""The engine's numbers and the answers given, as Prometheus reads them.
+"""One server's registry: what clients asked and were answered, and what its engines did.
 
-The registry is the server's own, and the engine is only looked at when somebody asks.
+The registry is the server's own. Every label comes from a set that does not grow by what clients
+send: templates of routes, statuses, our own error codes, names of models.
 """
 
-from collections.abc import Iterator
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
-from prometheus_client.registry import Collector
-from typing_extensions import override
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
-from tercet_engine import EngineStats
-from tercet_server.lifecycle import Lifecycle
+from tercet_server.engine_metrics import EngineCollector, Engines
+from tercet_server.errors import KINDS
+from tercet_server.gateway_metrics import GatewayCollector
 
-_COUNTERS: Final = {
-    "prompt_tokens": ("num_prompt_tokens", "Prompt tokens of admitted completions."),
-    "cached_tokens": ("num_cached_tokens", "Prompt tokens found in the prefix cache."),
-    "generated_tokens": ("num_generated_tokens", "Tokens generated."),
-    "computed_tokens": ("num_computed_tokens", "Tokens put through the model."),
-    "drafted_tokens": ("num_drafted_tokens", "Tokens guessed ahead."),
-    "accepted_tokens": ("num_accepted_tokens", "Guesses that were right."),
-    "steps": ("num_steps", "Batches computed."),
-    "completions_finished": ("num_finished", "Completions that came to their end."),
-    "completions_aborted": ("num_aborted", "Completions whose client left."),
-    "requests_refused": ("num_refused", "Requests refused because the waiting line was full."),
-    "preemptions": ("num_preemptions", "Completions set back to make room for older ones."),
-}
-_HEAD_TEXT: Final = (
-    "Tokens drawn from half of the head (screened) with so many logits finished, and rows of all "
-    "logits computed (full), some of them after a screening (undecided)."
+NO_ROUTE: Final = "other"
+"""The label of every path at which nothing is."""
+_SECONDS: Final = (
+    *(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+    *(10, 20, 30, 60, 120, 300, 600),
 )
+_CODES: Final = frozenset(kind.code for kind in KINDS.values())
 
 
 class Metrics:
-    """One server's registry.
+    """What is to be read at /metrics.
 
-    Attributes:
-        registry: everything there is to read.
-        requests: answers given, by status.
+    Args:
+        engines: that there are.
+        for_gateways: whether it is told by the names of gateways too.
     """
 
-    def __init__(self, lifecycle: Lifecycle) -> None:
+    def __init__(self, engines: Engines, *, for_gateways: bool = False) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
-        self.requests = Counter(
+        self._requests = Counter(
             "tercet_http_requests",
-            "Answers given, by status; 499: the client left.",
-            ["status"],
+            "Requests by the template of their route and the status; 499: the client left.",
+            ["route", "status"],
             registry=self.registry,
         )
-        self.registry.register(_EngineCollector(lifecycle))
+        self._seconds = Histogram(
+            "tercet_http_request_duration_seconds",
+            "From a request's head to the end of its answer.",
+            ["route"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._rejected = Counter(
+            "tercet_http_requests_rejected",
+            "Requests refused or failed, by the code of the error.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self._in_flight = Gauge(
+            "tercet_http_requests_in_flight", "Requests in progress.", registry=self.registry
+        )
+        ProcessCollector(namespace="tercet", registry=self.registry)
+        self.registry.register(EngineCollector(engines))
+        if for_gateways:
+            self.registry.register(GatewayCollector(engines))
 
+    def begin(self) -> None:
+        """A request has come."""
+        self._in_flight.inc()
 
-class _EngineCollector(Collector):
-    def __init__(self, lifecycle: Lifecycle) -> None:
-        self._lifecycle = lifecycle
+    def end(self, route: str | None, status: int, code: str | None, seconds: float) -> None:
+        """It is answered.
 
-    @override
-    def collect(self) -> Iterator[Metric]:
-        if self._lifecycle.is_loading:
-            return
-        engine = self._lifecycle.engine
-        info, stats = engine.info, engine.stats()
-        labels = {
-            "model": info.model_id,
-            "fingerprint": info.fingerprint,
-            "kernels": info.kernels,
-            "packing": info.packing,
-            "threads": str(info.num_threads),
-        }
-        yield InfoMetricFamily("tercet_engine", "What is being served.", labels)
-        yield from _gauges(stats)
-        for name, (field, text) in _COUNTERS.items():
-            yield CounterMetricFamily(f"tercet_{name}", text, getattr(stats, field))
-        head = CounterMetricFamily("tercet_head", _HEAD_TEXT, labels=["kind"])
-        for kind, count in stats.head.items():
-            head.add_metric([kind], count)
-        yield head
-
-
-def _gauges(stats: EngineStats) -> Iterator[Metric]:
-    used = stats.num_blocks - stats.num_free_blocks
-    yield GaugeMetricFamily("tercet_completions_running", "Being computed.", stats.num_running)
-    yield GaugeMetricFamily("tercet_completions_waiting", "Not yet admitted.", stats.num_waiting)
-    yield GaugeMetricFamily("tercet_kv_cache_blocks", "Blocks there are.", stats.num_blocks)
-    yield GaugeMetricFamily("tercet_kv_cache_blocks_used", "Blocks held.", used)
+        Args:
+            route: the template of its path; None: there is nothing at that path.
+            status: of the answer.
+            code: of the error, if it is one.
+            seconds: since it came.
+        """
+        self._in_flight.dec()
+        self._requests.labels(route or NO_ROUTE, str(status)).inc()
+        self._seconds.labels(route or NO_ROUTE).observe(seconds)
+        if code is not None:
+            self._rejected.labels(code if code in _CODES else "other").inc()

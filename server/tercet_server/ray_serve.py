@@ -3,7 +3,7 @@
     pip install "tercet[ray]"
     serve run tercet_server.ray_serve:build replicas=2 threads=4 model=org/name
 
-A replica is an actor with an engine of its own and the whole HTTP application, which Ray calls as
+A replica is an actor with engines of its own and the whole HTTP application, which Ray calls as
 ASGI: streams, errors and every endpoint are those of `tercet serve`. Ray keeps the address, chooses
 among replicas and restarts those that die; it cancels the call of a client that hangs up, which
 ends the stream and frees its place in the engine.
@@ -16,8 +16,10 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, PositiveInt
 from ray import serve
 
-from tercet_engine import EngineDraining, load_engine
+from tercet_engine import EngineDraining
 from tercet_server.app import close_responses, create_app
+from tercet_server.runner import load_from_settings
+from tercet_server.served_models import ServedModels
 from tercet_server.settings import Settings, load_settings
 
 
@@ -25,7 +27,7 @@ class Arguments(BaseModel):
     """What may follow `serve run`, or stand under `args` in a Serve config file.
 
     Attributes:
-        model: a name on the Hub or a folder on every node; None: the embedded model.
+        model: as `tercet serve` takes it, folders being on every node; None: the embedded model.
         replicas: how many; 0: as many as the requests in progress ask for, up to `max_replicas`.
         max_replicas: with `replicas=0`.
         threads: CPUs of one replica, which Ray sets aside for it.
@@ -46,22 +48,23 @@ class Tercet:
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self._settings = load_settings(**settings)
-        self._engine = load_engine(self._settings.model, self._settings.engine_config())
+        engines = load_from_settings(self._settings, lambda _name: None)
+        self._models = ServedModels.of(self._settings, engines)
         self._app: FastAPI | None = None
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Ray asks for the application once the replica is made."""
-        self._app = create_app(self._settings, self._engine)
+        self._app = create_app(self._settings, self._models)
         return self._app
 
     def check_health(self) -> None:
         """Ray restarts a replica for which this raises.
 
         Raises:
-            EngineDead: its engine has failed.
+            EngineDead: an engine of its has failed.
         """
         try:
-            self._engine.check_accepting()
+            self._models.check_accepting()
         except EngineDraining:
             return
 
@@ -69,7 +72,7 @@ class Tercet:
         """Ray has waited for the requests in progress, or given up on them."""
         if self._app is not None:
             await close_responses(self._app)
-        await asyncio.to_thread(self._engine.close)
+        await asyncio.to_thread(self._models.close)
 
 
 def build(arguments: Arguments) -> serve.Application:

@@ -3,7 +3,7 @@
 The address is taken first, so that a port in use is noticed before a model is loaded, and requests
 are answered (503) while it is. The first SIGTERM or SIGINT stops the taking of work: /ready fails,
 new requests are refused, streams may go on until the deadline and are then ended by an error event.
-The second ends the process at once.
+The second ends the process at once. SIGHUP reads the file of keys again, where there is one.
 """
 
 import asyncio
@@ -14,22 +14,27 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
 from typing_extensions import override
 
-from tercet_engine import AsyncEngine, ProgressListener, load_engine
+from tercet_engine import AsyncEngine, ProgressOf, find_model, load_engines
 from tercet_server.app import close_responses, create_app
+from tercet_server.config_file import InvalidConfigFile
 from tercet_server.daemon_thread import run_in_daemon_thread
 from tercet_server.http_protocol import BoundedHttpProtocol
 from tercet_server.logs import make_logger, route_logging
+from tercet_server.model_names import choices_of, names_of
 from tercet_server.open_files import room_for_connections
+from tercet_server.served_models import ServedModels
 from tercet_server.settings import Settings
+from tercet_server.tls import check_tls
 
 if TYPE_CHECKING:
+    from tercet_server.key_ring import KeyRing
     from tercet_server.lifecycle import Lifecycle
 
 _FLUSH_SECONDS: Final = 5
@@ -37,44 +42,54 @@ _FLUSH_SECONDS: Final = 5
 _BACKLOG: Final = 2048
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
-LoadEngine = Callable[[Settings, ProgressListener | None], AsyncEngine]
-"""Makes the engine, on a thread of its own. Raises `LoadError`."""
-OnReady = Callable[[str, AsyncEngine], None]
-"""Is told the server's URL and its engine once it serves."""
+LoadEngines = Callable[[Settings, ProgressOf], Sequence[AsyncEngine]]
+"""Makes the engines, on a thread of its own. Raises `LoadError`, `InvalidSettings`."""
+OnReady = Callable[[str, ServedModels], None]
+"""Is told the server's URL and its models once it serves."""
 
 
-def load_from_settings(settings: Settings, progress: ProgressListener | None) -> AsyncEngine:
-    """Load the model that the settings name."""
-    return load_engine(settings.model, settings.engine_config(), progress=progress)
+def load_from_settings(settings: Settings, progress_of: ProgressOf) -> Sequence[AsyncEngine]:
+    """Load the models that the settings name."""
+    found = [find_model(choice.model) for choice in choices_of(settings)]
+    names = names_of(settings, [folder.model_id for folder in found])
+    models = {own.listed[0]: folder for own, folder in zip(names, found, strict=True)}
+    return load_engines(models, settings.engine_config(), progress_of)
+
+
+def _tell_nobody(_name: str) -> None:
+    return None
 
 
 def serve(
     settings: Settings,
     *,
-    progress: ProgressListener | None = None,
+    progress_of: ProgressOf = _tell_nobody,
     on_ready: OnReady | None = None,
-    load: LoadEngine = load_from_settings,
+    load: LoadEngines = load_from_settings,
 ) -> int:
     """Serve until a signal says to stop. Must be called on the main thread.
 
     Args:
-        settings: of the server and its engine.
-        progress: is told how far the loading of the model has come, on another thread.
+        settings: of the server and its engines.
+        progress_of: tells who is told how far the loading of a model has come, on another thread.
         on_ready: is called once the server takes requests.
-        load: makes the engine.
+        load: makes the engines.
 
     Returns:
         The process's exit code, 0: it was told to stop, and has.
 
     Raises:
+        InvalidSettings: a file that they name is wrong.
         OSError: the address cannot be listened on.
-        LoadError: the engine cannot be started.
+        LoadError: an engine cannot be started.
+        InvalidSettings: the names of the models contradict each other.
     """
+    check_tls(settings)
     route_logging(settings)
     with contextlib.closing(listen(settings.host, settings.port)) as listener:
         server = Server(settings)
         with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-            runner.run(server.run_to_end(listener, lambda: load(settings, progress), on_ready))
+            runner.run(server.run_to_end(listener, lambda: load(settings, progress_of), on_ready))
     return 0
 
 
@@ -101,12 +116,13 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, *, is_tls: bool = False) -> str:
     """How a client on this host calls the server."""
+    scheme = "https" if is_tls else "http"
     host, port = listener.getsockname()[:2]
     if host in {"0.0.0.0", "::"}:  # noqa: S104 -- compared, not bound
         host = "localhost"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _end_process() -> None:
@@ -137,6 +153,8 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
+                ssl_certfile=settings.tls_cert,
+                ssl_keyfile=settings.tls_key,
                 timeout_keep_alive=settings.keep_alive_seconds,
                 timeout_graceful_shutdown=_FLUSH_SECONDS,
             )
@@ -145,22 +163,23 @@ class Server(uvicorn.Server):
     async def run_to_end(
         self,
         listener: socket.socket,
-        load: Callable[[], AsyncEngine],
+        load: Callable[[], Sequence[AsyncEngine]],
         on_ready: OnReady | None = None,
     ) -> None:
         """Serve until told to stop, then drain.
 
         Raises:
-            LoadError: the engine cannot be started.
+            LoadError: an engine cannot be started.
         """
         with self._stopping_at_signals():
             serving = asyncio.create_task(self.serve(sockets=[listener]))
             try:
-                if engine := await self._load(load):
+                if engines := await self._load(load):
+                    models = ServedModels.of(self._settings, engines)
                     try:
-                        await self._serve_until_stopped(engine, serving, listener, on_ready)
+                        await self._serve_until_stopped(models, serving, listener, on_ready)
                     finally:
-                        await asyncio.to_thread(engine.close)  # it may be in the midst of a step
+                        await asyncio.to_thread(models.close)  # one may be in the midst of a step
             finally:
                 self.should_exit = True
                 await serving
@@ -188,8 +207,10 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield  # signals begin a drain, see `_stopping_at_signals`
 
-    async def _load(self, load: Callable[[], AsyncEngine]) -> AsyncEngine | None:
-        """The engine, or None if the server was told to stop before there was one."""
+    async def _load(
+        self, load: Callable[[], Sequence[AsyncEngine]]
+    ) -> Sequence[AsyncEngine] | None:
+        """The engines, or None if the server was told to stop before they were there."""
         loading = asyncio.create_task(run_in_daemon_thread(load))
         await self._first_of(loading)
         if loading.done():
@@ -200,18 +221,19 @@ class Server(uvicorn.Server):
 
     async def _serve_until_stopped(
         self,
-        engine: AsyncEngine,
+        models: ServedModels,
         serving: asyncio.Task[None],
         listener: socket.socket,
         on_ready: OnReady | None,
     ) -> None:
-        self._lifecycle.loaded(engine)
-        self._logger.info("serving", url=url_of(listener), model=engine.info.model_id)
+        self._lifecycle.loaded(models)
+        url = url_of(listener, is_tls=self._settings.tls_cert is not None)
+        self._logger.info("serving", url=url, model=",".join(models.listed))
         if on_ready:
-            on_ready(url_of(listener), engine)
+            on_ready(url, models)
         await self._first_of(serving)
         self._logger.info("draining", seconds=self._settings.drain_seconds)
-        await engine.drain(self._settings.drain_seconds)
+        await models.drain(self._settings.drain_seconds)
         self.should_exit = True
         await serving  # until the last answers are out
         self._logger.info("stopped")
@@ -229,11 +251,24 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         for number in _STOP_SIGNALS:
             loop.add_signal_handler(number, self._on_signal, number)
+        if self._settings.api_keys_file:
+            loop.add_signal_handler(signal.SIGHUP, self._reload_keys)
         try:
             yield
         finally:
+            if self._settings.api_keys_file:
+                loop.remove_signal_handler(signal.SIGHUP)
             for number in _STOP_SIGNALS:
                 loop.remove_signal_handler(number)
+
+    def _reload_keys(self) -> None:
+        keys: KeyRing = self._app.state.keys
+        try:
+            keys.reload()
+        except InvalidConfigFile as error:
+            self._logger.error("keys_not_reloaded", reason=str(error))  # noqa: TRY400 -- foreseen
+        else:
+            self._logger.info("keys_reloaded", num_keys=keys.num_keys)
 
     def _on_signal(self, number: signal.Signals) -> None:
         if self._stop.is_set():

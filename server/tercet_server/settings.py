@@ -1,15 +1,19 @@
 """Everything that whoever starts the server may choose: one frozen record, checked once.
 
-A field is a flag of `tercet serve` and a variable of the environment under the same name:
-`max_body_bytes`, `--max-body-bytes`, `TERCET_MAX_BODY_BYTES`. Flags win over the environment. Lists
-are separated by commas in the environment. Sizes in bytes take units, "512MiB".
+A field is a flag of `tercet serve`, a variable of the environment and a key of a configuration file
+under the same name: `max_body_bytes`, `--max-body-bytes`, `TERCET_MAX_BODY_BYTES`. Flags win over
+the environment, and both over the file. Lists are separated by commas in the environment. Sizes in
+bytes take units, "512MiB".
 """
 
+import os
 import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     ByteSize,
     Field,
@@ -22,7 +26,10 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tercet_engine import AUTO_PACKING, EngineConfig, Head, KvType, Speculation
+from tercet_server.config_file import InvalidConfigFile, read_config_file
 from tercet_server.words import path_of, sentence_of
+
+_PREFIX: Final = "TERCET_"
 
 
 class InvalidSettings(ValueError):
@@ -45,8 +52,23 @@ def _split_keys(value: object) -> object:
     return keys
 
 
+def _check_pairs(pairs: tuple[str, ...]) -> tuple[str, ...]:
+    for pair in pairs:
+        name, _, meant = pair.partition("=")
+        if not (name and meant):
+            message = f"must be NAME=MODEL; got {pair!r}"
+            raise ValueError(message)
+    return pairs
+
+
+def _log_format(value: object) -> object:
+    """The older name of text is still understood."""
+    return "text" if value == "console" else value
+
+
 Name = Annotated[str, Field(min_length=1)]
 Names = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_split), Field(max_length=64)]
+Aliases = Annotated[Names, AfterValidator(_check_pairs)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split_keys)]
 
 
@@ -54,13 +76,18 @@ class Settings(BaseSettings):
     """The settings of one server. Make it with `load_settings`, which explains what is wrong."""
 
     model_config = SettingsConfigDict(
-        env_prefix="TERCET_", env_ignore_empty=True, frozen=True, extra="forbid"
+        env_prefix=_PREFIX, env_ignore_empty=True, frozen=True, extra="forbid"
     )
 
-    model: str | None = None
-    """A checkpoint's folder or a name on the Hugging Face Hub; None: the model in the package."""
+    config: Path | None = None
+    """A TOML file of further settings."""
+    model: Names = ()
+    """Checkpoints' folders or names on the Hugging Face Hub, each alone or as NAME=MODEL; requests
+    that name no model get the first. None: the model in the package."""
+    alias: Aliases = ()
+    """Further names of models, as NAME=MODEL'S NAME."""
     served_model_name: Names = ()
-    """Names under which clients may ask for the model, the first being its own; none: its id."""
+    """Names under which clients may ask for the one model; none: its id."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
@@ -71,6 +98,12 @@ class Settings(BaseSettings):
     """Keys that clients must send; none: the server is open to all who reach it."""
     api_key_file: Path | None = None
     """A file of further keys, one a line; empty lines and lines that begin with # do not count."""
+    api_keys_file: Path | None = None
+    """A TOML file of keys with names and limits, read again at SIGHUP; see `key_file`."""
+    tls_cert: Path | None = None
+    """The certificate and what leads to its root, as PEM; with it the server speaks HTTPS."""
+    tls_key: Path | None = None
+    """Its private key; None: it is in the certificate's file."""
 
     page: bool = True
     """Whether browsers find a chat page at /."""
@@ -81,6 +114,11 @@ class Settings(BaseSettings):
     token of the context, several times what text needs."""
     max_concurrent_requests: Annotated[int, Field(ge=1, le=65536)] = 512
     """Requests in progress at the same time; more are answered with 429."""
+    max_output_tokens: Annotated[int, Field(ge=1, le=2**20)] | None = None
+    """Tokens of one answer; None: as many as the context has room for."""
+    queue_timeout: Annotated[float, Field(ge=0.01, le=86_400)] | None = None
+    """Seconds that a request may wait for its first step; who would wait longer gets 429 at once.
+    None: as long as `request_timeout_seconds`."""
     request_timeout_seconds: PositiveFloat = 1800
     keep_alive_seconds: Annotated[int, Field(ge=1, le=3600)] = 75
     """How long an idle connection is kept; longer than proxies keep theirs."""
@@ -103,7 +141,11 @@ class Settings(BaseSettings):
     """Responses in progress for which no client waits; more are answered with 429."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["console", "json"] = "console"
+    log_format: Annotated[Literal["text", "json"], BeforeValidator(_log_format)] = "text"
+    gateway_metrics: bool = False
+    """Whether /metrics also has the names that Kubernetes' inference gateways look for."""
+    otlp_endpoint: Name | None = None
+    """Where spans are sent, as OTLP over HTTP; None: nowhere."""
 
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     """None: as many as the CPU affinity and the container's quota allow."""
@@ -138,6 +180,7 @@ class Settings(BaseSettings):
             max_sequences=self.max_sequences,
             max_waiting_requests=self.max_waiting_requests,
             max_waiting_tokens=self.max_waiting_tokens,
+            max_queue_seconds=self.queue_timeout,
             kv_cache_bytes=None if self.kv_cache_bytes is None else int(self.kv_cache_bytes),
             num_threads=self.threads,
             kernels=self.kernels,
@@ -148,6 +191,18 @@ class Settings(BaseSettings):
             max_step_ms=self.max_step_ms,
             speculation=self.speculation,
         )
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether clients must send a key."""
+        return bool(self.api_key or self.api_keys_file)
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        if self.tls_key and not self.tls_cert:
+            message = "tls_key is of no use without tls_cert; give both"
+            raise ValueError(message)
+        return self
 
     @model_validator(mode="after")
     def _read_keys_from_the_file(self) -> Self:
@@ -161,24 +216,46 @@ class Settings(BaseSettings):
 
 
 def load_settings(**flags: Any) -> Settings:
-    """Make settings of flags and, where a flag is absent or None, of the environment.
+    """Make settings of flags; where one is absent or None, of the environment; else of the file.
 
     Raises:
         InvalidSettings: in words, one line for each setting that is wrong.
     """
-    given = {name: value for name, value in flags.items() if value is not None}
+    given = {name: value for name, value in flags.items() if value not in (None, [])}
+    from_file = _from_file(given)
     try:
-        return Settings(**given)
+        return Settings(**{**from_file, **given})
     except ValidationError as error:
         found = error.errors(include_url=False)
-        raise InvalidSettings("\n".join(map(_line, found))) from None
+        lines = [_line(one, from_file.keys() - given.keys()) for one in found]
+        raise InvalidSettings("\n".join(lines)) from None
 
 
-def _line(error: ErrorDetails) -> str:
+def _from_file(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the configuration file sets, where there is one, and the environment does not."""
+    in_environment = {
+        name.lower().removeprefix(_PREFIX.lower())
+        for name, value in os.environ.items()
+        if name.upper().startswith(_PREFIX) and value
+    }
+    path = given.get("config") or os.environ.get(f"{_PREFIX}CONFIG")
+    if not path:
+        return {}
+    try:
+        values = read_config_file(Path(path), Settings.model_fields.keys() - {"config"})
+    except InvalidConfigFile as error:
+        message = f"--config (TERCET_CONFIG): {error}"
+        raise InvalidSettings(message) from None
+    return {name: value for name, value in values.items() if name not in in_environment}
+
+
+def _line(error: ErrorDetails, from_file: Collection[str]) -> str:
     sentence = sentence_of(error)
     if (path := path_of(error)) is None:
         return sentence
-    name = re.split(r"[.\[]", path.removeprefix("TERCET_").lower())[0]
+    name = re.split(r"[.\[]", path.removeprefix(_PREFIX).lower())[0]
+    if name in from_file:
+        return f"{name.replace('_', '-')} in the file of --config {sentence}"
     return f"--{name.replace('_', '-')} (TERCET_{name.upper()}) {sentence}"
 
 

@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
@@ -100,7 +99,7 @@ def running_server(*arguments: str, **environment: str) -> Iterator[RunningServe
             if line.strip().startswith("curl "):
                 break
         banner = "".join(lines)
-        found = re.search(r"serves \S+ at (http://\S+)/v1", banner)
+        found = re.search(r"serves .+ at (http://\S+)/v1", banner)
         assert found, banner
         yield RunningServer(found[1], process, banner)
     finally:
@@ -117,21 +116,3 @@ def server() -> Iterator[RunningServer]:
     """A server of the embedded model."""
     with running_server("--drain-seconds", "1") as running:
         yield running
-
-
-class FakeClock:
-    """Seconds that pass only when somebody says so."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-    def pass_by(self, seconds: float) -> None:
-        self.seconds += seconds
-
-
-@pytest.fixture
-def clock() -> Any:
-    return FakeClock()

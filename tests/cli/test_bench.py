@@ -100,6 +100,16 @@ def test_the_kernels_and_threads_of_the_environment_are_used_and_flags_win(
     assert (figures["kernels"], figures["threads"]) == ("reference", 1)
 
 
+def test_the_first_model_of_the_environment_is_measured(
+    tercet: Tercet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERCET_MODEL", "max=tercet-tiny, other=./nowhere")
+    assert json.loads(tercet("bench", "--json", *SHORT).out)["model"] == "tercet-tiny"
+
+    monkeypatch.setenv("TERCET_MODEL", "other=./nowhere,max=tercet-tiny")
+    assert "./nowhere is neither a folder" in tercet("bench", "--json", *SHORT).err
+
+
 def test_exact_keys_and_values_take_twice_the_memory(tercet: Tercet, outcome: Outcome) -> None:
     half = json.loads(outcome.out)
     exact = json.loads(tercet("bench", "--json", "--kv-type", "f32", *SHORT).out)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from tercet_server.cli.conversation import ChatError, Conversation, Message, Piece, Screen
-from tests.cli.conftest import FakeClock
+from tests.conftest import FakeClock
 
 
 class Answers:

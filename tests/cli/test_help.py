@@ -21,7 +21,7 @@ def test_help_lists_every_command_with_its_summary(tercet: Tercet) -> None:
         assert summary in outcome.out
 
 
-@pytest.mark.parametrize("arguments", [[], ["serve"], ["chat"], ["bench"]])
+@pytest.mark.parametrize("arguments", [[], ["serve"], ["chat"], ["bench"], ["doctor"]])
 def test_every_help_ends_in_examples(tercet: Tercet, arguments: list[str]) -> None:
     outcome = tercet(*arguments, "--help")
 

@@ -8,7 +8,7 @@ from tercet_engine.step_result import StepResult
 from tercet_server.cli.failure import UsageError
 from tercet_server.cli.measure import Figures, Samples, Workload, measure
 from tercet_server.cli.subject import Subject
-from tests.cli.conftest import FakeClock
+from tests.conftest import FakeClock
 
 
 class TimedRunner:

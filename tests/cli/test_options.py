@@ -77,8 +77,14 @@ def test_what_is_not_given_is_none(given: Callable[..., dict[str, Any]]) -> None
 
 
 SAMPLES = {
+    "alias": ("a=b", ("a=b",)),
     "served_model_name": ("a", ("a",)),
     "cors_origin": ("*", ("*",)),
+    "api_keys_file": ("keys.toml", Path("keys.toml")),
+    "tls_cert": ("cert.pem", Path("cert.pem")),
+    "max_output_tokens": ("12", 12),
+    "queue_timeout": ("2.5", 2.5),
+    "otlp_endpoint": ("http://localhost:4318", "http://localhost:4318"),
     "context": ("64", 64),
     "head": ("bf16", "bf16"),
     "kv_type": ("f32", "f32"),
@@ -128,6 +134,7 @@ def test_a_flag_and_its_variable_set_the_same_value(
 
 def test_the_sample_values_cover_every_plain_field() -> None:
     others = {"api_key", "api_key_file", "page", "prefix_cache", "store"}  # tested below
+    others |= {"config", "gateway_metrics", "tls_key"}
 
     assert set(SAMPLES) | others == set(FLAGS)
 
@@ -140,10 +147,10 @@ def test_a_flag_wins_over_the_environment(
 
     settings = load_settings(**given("from/argument", "--port", "9002"))
 
-    assert (settings.port, settings.model) == (9002, "from/argument")
+    assert (settings.port, settings.model) == (9002, ("from/argument",))
 
 
-@pytest.mark.parametrize("name", ["page", "prefix_cache", "store"])
+@pytest.mark.parametrize("name", ["gateway_metrics", "page", "prefix_cache", "store"])
 def test_a_flag_of_yes_or_no_wins_over_the_environment_both_ways(
     given: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -166,3 +173,19 @@ def test_keys_may_be_repeated_and_come_from_a_file(
     settings = load_settings(**values)
 
     assert [key.get_secret_value() for key in settings.api_key] == ["first", "second", "third"]
+
+
+def test_a_private_key_goes_with_its_certificate(given: Callable[..., dict[str, Any]]) -> None:
+    settings = load_settings(**given("--tls-cert", "cert.pem", "--tls-key", "key.pem"))
+    assert settings.tls_key == Path("key.pem")
+
+
+def test_a_file_of_settings_is_named_by_flag_or_variable(
+    given: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "tercet.toml"
+    path.write_text("port = 9000\n")
+    assert load_settings(**given("--config", str(path))).port == 9000
+    monkeypatch.setenv("TERCET_CONFIG", str(path))
+    assert load_settings(**given()).port == 9000
+    assert load_settings(**given("--port", "9001")).port == 9001

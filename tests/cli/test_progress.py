@@ -6,7 +6,7 @@ from rich.console import Console
 
 from tercet_server.cli.progress import LoadingBar, LoadingLines
 from tercet_server.cli.units import size, speed
-from tests.cli.conftest import FakeClock
+from tests.conftest import FakeClock
 
 
 def test_lines_come_at_the_start_now_and_then_and_at_the_end(clock: FakeClock) -> None:

@@ -16,16 +16,33 @@ namespace {
 
 using Ints = std::vector<std::int32_t>;
 
-constexpr ModelConfig kConfig{.num_layers = 2,
-                              .hidden_size = 96,
-                              .intermediate_size = 160,
-                              .num_heads = 6,
-                              .num_kv_heads = 2,
-                              .head_dim = 16,
-                              .vocab_size = 131,
-                              .max_context = 512,
-                              .rms_norm_eps = 1e-5F,
-                              .rope_theta = 10000};
+const ModelConfig kConfig{.num_layers = 2,
+                          .hidden_size = 96,
+                          .intermediate_size = 160,
+                          .num_heads = 6,
+                          .num_kv_heads = 2,
+                          .head_dim = 16,
+                          .vocab_size = 131,
+                          .max_context = 512,
+                          .rms_norm_eps = 1e-5F,
+                          .rope_frequencies = {1, 0.32, 0.1, 0.032, 0.01, 3e-3, 1e-3, 3e-4}};
+
+TensorSource Packed(const std::vector<std::uint8_t>& codes, std::size_t rows, std::size_t cols) {
+  return {.layout = Layout::kHfPacked,
+          .data = codes.data(),
+          .num_bytes = codes.size(),
+          .rows = rows,
+          .cols = cols,
+          .scale = 0.1F};
+}
+
+TensorSource Table(const std::vector<std::uint16_t>& table) {
+  return {.layout = Layout::kBf16,
+          .data = reinterpret_cast<const std::uint8_t*>(table.data()),
+          .num_bytes = 2 * table.size(),
+          .rows = kConfig.vocab_size,
+          .cols = kConfig.hidden_size};
+}
 
 // A model whose weights depend on the run's seed alone; it owns the table that the model reads.
 struct SmallModel {
@@ -41,7 +58,7 @@ struct SmallModel {
         const auto digit = [&] { return random.Integer(0, 2); };
         code = static_cast<std::uint8_t>(digit() | digit() << 2 | digit() << 4 | digit() << 6);
       }
-      builder.SetLinear(layer, name, codes, 0.1F);
+      builder.SetLinear(layer, name, Packed(codes, rows, cols));
     };
     const auto norm = [&](int layer, const char* name, std::size_t size) {
       builder.SetNorm(layer, name, random.Normals(size));
@@ -60,8 +77,8 @@ struct SmallModel {
       linear(layer, "down", 96, 160);
     }
     norm(-1, "final", 96);
-    builder.SetEmbedding(table.data(), kConfig.hidden_size);
-    builder.SetHead(table.data(), kConfig.hidden_size);
+    builder.SetEmbedding(Table(table));
+    builder.SetHead(Table(table));
     model = builder.Build();
   }
 };
@@ -372,7 +389,7 @@ TEST(CodeThreeIsRefusedWithItsPlace) {
   codes[5 * 96 + 7] = 0b01110101;  // row 5 + 2 * 24
   std::string message;
   try {
-    builder.SetLinear(1, "o", codes, 1.0F);
+    builder.SetLinear(1, "o", Packed(codes, 96, 96));
   } catch (const std::invalid_argument& error) {
     message = error.what();
   }

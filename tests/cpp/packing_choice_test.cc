@@ -11,16 +11,17 @@
 namespace tercet::test {
 namespace {
 
-constexpr ModelConfig kTiny{.num_layers = 2,
-                            .hidden_size = 256,
-                            .intermediate_size = 512,
-                            .num_heads = 4,
-                            .num_kv_heads = 2,
-                            .head_dim = 64,
-                            .vocab_size = 100,
-                            .max_context = 64,
-                            .rms_norm_eps = 1e-5F,
-                            .rope_theta = 10000};
+const ModelConfig kTiny{.num_layers = 2,
+                        .hidden_size = 256,
+                        .intermediate_size = 512,
+                        .num_heads = 4,
+                        .num_kv_heads = 2,
+                        .head_dim = 64,
+                        .vocab_size = 100,
+                        .max_context = 64,
+                        .rms_norm_eps = 1e-5F,
+                        .rope_frequencies = std::vector<double>(32, 0.1)};
+constexpr Grid kGroups{.weight_group = 128, .activation_group = 128};
 
 ModelConfig WithLayers(std::size_t num_layers) {
   ModelConfig config = kTiny;
@@ -43,22 +44,31 @@ TEST(OfPackingsAboutAsFastTheSmallestIsChosen) {
 
 KERNEL_TEST(ATinyModelTakesTheFirstPacking) {
   ThreadPool pool(1);
-  EXPECT_EQ(&FastestPacking(kernels, kTiny, pool), &kernels.packings[0]);
+  EXPECT_EQ(FastestPacking(kernels, kTiny, pool).plain, &kernels.packings[0]);
 }
 
 KERNEL_TEST(ALargerModelTakesOneOfTheSetsPackings) {
   ThreadPool pool(2);
-  const TernaryPacking& chosen = FastestPacking(kernels, WithLayers(200), pool);
-  EXPECT_EQ(&FindPacking(kernels, chosen.name), &chosen);
+  const WeightPacking chosen = FastestPacking(kernels, WithLayers(200), pool);
+  EXPECT_EQ(FindPacking(kernels, {}, chosen.name()).plain, chosen.plain);
+}
+
+KERNEL_TEST(AModelWhoseScalesAreSharedByGroupsTakesAPackingOfGroups) {
+  ModelConfig config = WithLayers(200);
+  config.grid = kGroups;
+  ThreadPool pool(2);
+  const WeightPacking chosen = FastestPacking(kernels, config, pool);
+  EXPECT_EQ(FindPacking(kernels, kGroups, chosen.name()).grouped, chosen.grouped);
+  EXPECT_EQ(chosen.plain, static_cast<const TernaryPacking*>(nullptr));
 }
 
 KERNEL_TEST(APackingIsFoundByItsNameAndAnUnknownOneIsRefusedWithThoseThereAre) {
   for (size_t i = 0; i < kernels.num_packings; ++i) {
-    EXPECT_EQ(&FindPacking(kernels, kernels.packings[i].name), &kernels.packings[i]);
+    EXPECT_EQ(FindPacking(kernels, {}, kernels.packings[i].name).plain, &kernels.packings[i]);
   }
   std::string message;
   try {
-    FindPacking(kernels, "zip");
+    FindPacking(kernels, {}, "zip");
   } catch (const std::invalid_argument& error) {
     message = error.what();
   }
@@ -66,10 +76,11 @@ KERNEL_TEST(APackingIsFoundByItsNameAndAnUnknownOneIsRefusedWithThoseThereAre) {
 }
 
 KERNEL_TEST(WeightsOfAnUndecidedPackingAreCountedAtTheirMost) {
-  const size_t most = TernaryWeightBytes(kernels, kTiny, kAutoPacking);
+  const size_t most = WeightBytesOf(kernels, kTiny, HeadKind::kInt8, kAutoPacking);
   size_t largest = 0;
   for (size_t i = 0; i < kernels.num_packings; ++i) {
-    largest = std::max(largest, TernaryWeightBytes(kernels, kTiny, kernels.packings[i].name));
+    largest =
+        std::max(largest, WeightBytesOf(kernels, kTiny, HeadKind::kInt8, kernels.packings[i].name));
   }
   EXPECT_EQ(most, largest);
 }

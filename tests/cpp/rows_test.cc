@@ -16,7 +16,7 @@ struct Quantized {
 Quantized Quantize(const Kernels& kernels, const std::vector<float>& x) {
   Aligned<int8_t> values(RoundUp(x.size(), kColumnAlign), 0x55);
   Quantized q;
-  kernels.quantize(x.data(), x.size(), values.get(), &q.scale, &q.sum);
+  kernels.quantize(x.data(), x.size(), 1e-5F, values.get(), &q.scale, &q.sum);
   q.values.assign(values.get(), values.get() + values.size());
   return q;
 }
@@ -115,6 +115,14 @@ KERNEL_TEST(relu2_mul_squares_what_is_positive) {
   ExpectSameBits(gate, {18.0f, 0.0f, 0.0f, 0.0f, -0.25f}, "");
 }
 
+KERNEL_TEST(silu_mul_weighs_by_the_logistic_function) {
+  std::vector<float> gate = {0.0f, 1.0f, -1.0f, 100.0f, -100.0f};
+  const std::vector<float> up = {2.0f, 2.0f, 2.0f, 2.0f, 2.0f};
+  const std::vector<double> wanted = {0.0, 1.4621171573, -0.5378828427, 200.0, 0.0};
+  kernels.silu_mul(gate.data(), up.data(), gate.size());
+  for (size_t i = 0; i < gate.size(); ++i) EXPECT(std::fabs(gate[i] - wanted[i]) < 1e-6);
+}
+
 KERNEL_TEST(elementwise_kernels_are_the_reference_for_every_length) {
   Random random(25);
   for (size_t n = 1; n <= 70; ++n) {
@@ -124,6 +132,10 @@ KERNEL_TEST(elementwise_kernels_are_the_reference_for_every_length) {
     kernels.relu2_mul(actual.data(), y.data(), n);
     Reference().relu2_mul(wanted.data(), y.data(), n);
     ExpectSameBits(actual, wanted, "relu2_mul, " + At({n}));
+
+    kernels.silu_mul(actual.data(), y.data(), n);
+    Reference().silu_mul(wanted.data(), y.data(), n);
+    ExpectSameBits(actual, wanted, "silu_mul, " + At({n}));
 
     kernels.add(actual.data(), y.data(), n);
     Reference().add(wanted.data(), y.data(), n);

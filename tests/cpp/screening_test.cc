@@ -22,7 +22,7 @@ struct RandomHead {
 
   RandomHead(const Kernels& kernels, Random& random, std::size_t vocab_size,
              std::size_t hidden_size, std::size_t num_rows)
-      : vocab(vocab_size), size(hidden_size), head(HeadKind::kInt8, vocab_size, hidden_size) {
+      : vocab(vocab_size), size(hidden_size), head(HeadKind::kInt8, vocab_size, hidden_size, {}) {
     std::vector<float> rows = random.Normals(vocab * size);
     hidden = random.Normals(num_rows * size);
     for (std::size_t n = 0; n < vocab; ++n) {
@@ -39,7 +39,15 @@ struct RandomHead {
     for (const float value : rows) {
       table.push_back(static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(value) >> 16));
     }
-    head.Pack(kernels, pool, {table.data(), size});
+    head.Pack(kernels, pool, Table());
+  }
+
+  TensorSource Table() const {
+    return {.layout = Layout::kBf16,
+            .data = reinterpret_cast<const std::uint8_t*>(table.data()),
+            .num_bytes = 2 * table.size(),
+            .rows = vocab,
+            .cols = size};
   }
 };
 
@@ -122,7 +130,7 @@ KERNEL_TEST(which_rows_are_finished_does_not_depend_on_the_kernel_set) {
   RandomHead same(Reference(), random, 9000, 264, 10);
   same.table = head.table;
   same.hidden = head.hidden;
-  same.head.Pack(Reference(), same.pool, {same.table.data(), 264});
+  same.head.Pack(Reference(), same.pool, same.Table());
   const Drawn drawn = Screened(kernels, head, rows.batch());
   const Drawn wanted = Screened(Reference(), same, rows.batch());
   EXPECT(drawn.samples.tokens == wanted.samples.tokens);
@@ -191,8 +199,8 @@ KERNEL_TEST(equal_rows_of_the_head_tie_for_the_lower_token) {
   for (const std::size_t other : {std::size_t{3}, std::size_t{590}}) {
     std::copy_n(&head.table[best * 264], 264, &head.table[other * 264]);
   }
-  head.head = Head(HeadKind::kInt8, 600, 264);
-  head.head.Pack(kernels, head.pool, {head.table.data(), 264});
+  head.head = Head(HeadKind::kInt8, 600, 264, {});
+  head.head.Pack(kernels, head.pool, head.Table());
   EXPECT_EQ(Screened(kernels, head, plain.batch()).samples.tokens[0], 3);
 }
 

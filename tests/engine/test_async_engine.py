@@ -2,6 +2,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -23,6 +24,7 @@ from tercet_engine import (
     SamplingParams,
     Tokenizer,
     TooManyChoices,
+    WaitedTooLong,
 )
 from tests.oracle.toy_engine import EOT, VOCAB_SIZE
 
@@ -407,3 +409,48 @@ def test_an_engine_survives_a_loop_that_leaves_in_the_middle(toy_engine: AsyncEn
     asyncio.run(leave())
 
     assert asyncio.run(text_of(toy_engine, request(max_tokens=5)))
+
+
+async def test_whoever_waits_too_long_is_sent_away_and_computes_nothing(
+    toy_engines: Callable[..., AsyncEngine],
+) -> None:
+    gate = threading.Event()
+    config = EngineConfig(max_batch_tokens=8, max_sequences=1, max_queue_seconds=0.05)
+    engine = toy_engines(config, before_step=lambda: gate.wait(20))
+    (first,) = engine.submit([CompletionRequest([1, 2], SamplingParams(max_tokens=2))])
+    await first.until_started()
+    (second,) = engine.submit([CompletionRequest([1, 2], SamplingParams(max_tokens=2))])
+
+    with pytest.raises(WaitedTooLong, match=r"may wait 0.05 s") as caught:
+        await second.until_started()
+    gate.set()
+    assert caught.value.retry_after_seconds >= 1
+    assert [delta.finish_reason async for delta in first][-1] is not None
+    await engine.check_invariants()
+    stats = engine.stats()
+    assert stats.refusals["queue_time"] == stats.num_refused == 1
+    assert stats.num_waiting_tokens == 0
+    assert first.queue_seconds is not None
+    assert sum(stats.histograms["queue_seconds"].counts) == 1
+
+
+async def test_a_request_of_which_a_part_has_begun_may_wait_on(
+    toy_engines: Callable[..., AsyncEngine],
+) -> None:
+    config = EngineConfig(max_batch_tokens=8, max_sequences=1, max_queue_seconds=0.05)
+    engine = toy_engines(config, before_step=lambda: time.sleep(0.02), end_every=0)
+    asked = CompletionRequest([1, 2], SamplingParams(max_tokens=5))
+    streams = engine.submit([asked, replace(asked, choice=1)])
+    for stream in streams:
+        assert [delta async for delta in stream][-1].finish_reason is FinishReason.LENGTH
+    assert sum(engine.stats().histograms["queue_seconds"].counts) == 2
+
+
+async def test_steps_and_waits_are_counted(toy_engine: AsyncEngine) -> None:
+    asked = CompletionRequest([1, 2, 3], SamplingParams(max_tokens=4, ignore_eos=True))
+    (stream,) = toy_engine.submit([asked])
+    _ = [delta async for delta in stream]
+    found = {name: sum(h.counts) for name, h in toy_engine.stats().histograms.items()}
+    assert found["first_token_seconds"] == found["total_seconds"] == found["queue_seconds"] == 1
+    assert found["between_tokens_seconds"] == 3
+    assert found["step_tokens"] == found["step_seconds"] == found["step_sequences"] >= 1

@@ -79,11 +79,13 @@ def test_a_path_that_is_missing_is_not_looked_for_on_the_hub() -> None:
         find_model(Path("org/name"), no_download)
 
 
-def test_a_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "model.gguf").touch()
+def test_a_gguf_file_is_found_and_any_other_is_refused(tmp_path: Path) -> None:
+    for name in ("model.gguf", "model.bin"):
+        (tmp_path / name).touch()
 
+    assert find_model(tmp_path / "model.gguf", no_download).model_id == "model"
     with pytest.raises(UnsupportedModel, match="is a file; give the folder"):
-        find_model(tmp_path / "model.gguf", no_download)
+        find_model(tmp_path / "model.bin", no_download)
 
 
 def test_a_folder_without_a_checkpoint_is_named(tmp_path: Path) -> None:

@@ -2,7 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from tercet_engine.resources import usable_cpus, usable_memory_bytes
+from tercet_engine.resources import (
+    cgroup_versions,
+    cpu_quota,
+    memory_limit_bytes,
+    usable_cpus,
+    usable_memory_bytes,
+)
 
 GIB = 1 << 30
 
@@ -103,6 +109,98 @@ def test_a_group_over_its_limit_leaves_nothing(root: Path) -> None:
     write(root, "sys/fs/cgroup/memory.current", "9")
 
     assert usable_memory_bytes(root) == 0
+
+
+@pytest.mark.parametrize(("outer", "inner"), [(3, 5), (5, 3)])
+def test_of_nested_groups_the_least_memory_counts(root: Path, outer: int, inner: int) -> None:
+    in_cgroup_v2(root, "/pod/server")
+    for folder, limit in (("pod", outer), ("pod/server", inner)):
+        write(root, f"sys/fs/cgroup/{folder}/memory.max", str(limit * GIB))
+        write(root, f"sys/fs/cgroup/{folder}/memory.current", str(GIB))
+
+    assert usable_memory_bytes(root) == 2 * GIB
+    assert memory_limit_bytes(root) == 3 * GIB
+
+
+def test_a_limit_that_slows_is_kept_like_one_that_kills(root: Path) -> None:
+    in_cgroup_v2(root)
+    write(root, "sys/fs/cgroup/memory.max", str(8 * GIB))
+    write(root, "sys/fs/cgroup/memory.high", str(2 * GIB))
+    write(root, "sys/fs/cgroup/memory.current", str(GIB))
+
+    assert usable_memory_bytes(root) == GIB
+
+
+def test_a_limit_of_groups_that_cannot_be_seen_is_kept(root: Path) -> None:
+    write(root, "proc/self/cgroup", "3:memory:/box\n")
+    write(root, "sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712")
+    write(root, "sys/fs/cgroup/memory/memory.usage_in_bytes", str(GIB))
+    write(root, "sys/fs/cgroup/memory/memory.stat", f"hierarchical_memory_limit {3 * GIB}\n")
+
+    assert usable_memory_bytes(root) == 2 * GIB
+
+
+def test_of_nested_quotas_of_cgroup_v1_the_least_counts(root: Path) -> None:
+    write(root, "proc/self/cgroup", "4:cpu,cpuacct:/pod/box\n")
+    for folder, quota in (("pod", 150_000), ("pod/box", 400_000)):
+        write(root, f"sys/fs/cgroup/cpu/{folder}/cpu.cfs_quota_us", str(quota))
+        write(root, f"sys/fs/cgroup/cpu/{folder}/cpu.cfs_period_us", "100000")
+
+    assert cpu_quota(root) == 1.5
+    assert usable_cpus(root, affinity=8) == 1
+
+
+def test_groups_are_found_where_they_are_mounted(root: Path) -> None:
+    in_cgroup_v2(root, "/a b")
+    mount = "30 24 0:27 / /run/my\\040groups rw,nosuid shared:4 - cgroup2 cgroup2 rw\n"
+    write(root, "proc/self/mountinfo", mount)
+    write(root, "run/my groups/a b/cpu.max", "200000 100000")
+
+    assert usable_cpus(root, affinity=8) == 2
+
+
+def test_both_versions_side_by_side_count(root: Path) -> None:
+    write(root, "proc/self/cgroup", "4:cpu,cpuacct:/box\n0::/unit\n")
+    mounts = (
+        "30 24 0:27 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw",
+        "31 24 0:28 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct",
+    )
+    write(root, "proc/self/mountinfo", "\n".join(mounts))
+    write(root, "sys/fs/cgroup/unified/unit/memory.max", str(3 * GIB))
+    write(root, "sys/fs/cgroup/unified/unit/memory.current", str(GIB))
+    write(root, "sys/fs/cgroup/cpu,cpuacct/box/cpu.cfs_quota_us", "300000")
+    write(root, "sys/fs/cgroup/cpu,cpuacct/box/cpu.cfs_period_us", "100000")
+
+    assert cgroup_versions(root) == (1, 2)
+    assert usable_cpus(root, affinity=8) == 3
+    assert usable_memory_bytes(root) == 2 * GIB
+
+
+def test_a_mount_that_shows_a_group_as_its_root_is_read_from_there(root: Path) -> None:
+    write(root, "proc/self/cgroup", "4:cpu:/docker/abc/inner\n")
+    mount = "31 24 0:28 /docker/abc /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"
+    write(root, "proc/self/mountinfo", mount)
+    write(root, "sys/fs/cgroup/cpu/cpu.cfs_quota_us", "400000")
+    write(root, "sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000")
+    write(root, "sys/fs/cgroup/cpu/inner/cpu.cfs_quota_us", "200000")
+    write(root, "sys/fs/cgroup/cpu/inner/cpu.cfs_period_us", "100000")
+
+    assert usable_cpus(root, affinity=8) == 2
+
+
+@pytest.mark.parametrize("text", ["", "max", "a b", "100000 0", "1 2 3"])
+def test_a_quota_that_cannot_be_read_is_none(root: Path, text: str) -> None:
+    in_cgroup_v2(root, "/../above")
+    write(root, "sys/fs/cgroup/cpu.max", text)
+
+    assert cpu_quota(root) is None
+    assert usable_cpus(root, affinity=4) == 4
+
+
+def test_without_cgroups_there_are_no_limits(root: Path) -> None:
+    assert cgroup_versions(root) == ()
+    assert cpu_quota(root) is None
+    assert memory_limit_bytes(root) is None
 
 
 def test_this_machine_has_something() -> None:

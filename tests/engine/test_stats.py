@@ -17,6 +17,7 @@ def clock() -> Clock:
 
 
 def leave(rate: DrainRate, clock: Clock, seconds: float, times: int, amount: int = 1) -> None:
+    rate.begin()
     for _ in range(times):
         clock.now += seconds
         rate.left(amount)
@@ -46,10 +47,28 @@ def test_only_the_latest_departures_count(clock: Clock) -> None:
 
 def test_a_stalled_engine_is_not_called_fast(clock: Clock) -> None:
     rate = DrainRate(clock)
-    leave(rate, clock, seconds=1, times=11)
+    leave(rate, clock, seconds=1, times=10)
     clock.now += 10
 
     assert rate.seconds_until(5) == 10
+
+
+def test_time_in_which_nobody_waits_does_not_count(clock: Clock) -> None:
+    rate = DrainRate(clock)
+    leave(rate, clock, seconds=2, times=5)
+    rate.pause()
+    clock.now += 3600
+    leave(rate, clock, seconds=2, times=5)
+
+    assert rate.seconds_until(5) == 10
+
+
+def test_the_first_departure_is_timed_from_the_first_arrival(clock: Clock) -> None:
+    rate = DrainRate(clock)
+    assert rate.expected_seconds(10) is None
+    leave(rate, clock, seconds=4, times=1, amount=2)
+
+    assert rate.expected_seconds(10) == 20
 
 
 @pytest.mark.parametrize(("amount", "seconds"), [(1, 1), (10**9, 120)])

@@ -1,6 +1,5 @@
 """From a folder to an engine that serves it, with the extension."""
 
-import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -155,7 +154,7 @@ def test_kernels_that_do_not_exist_are_refused_with_those_that_do() -> None:
 
 def test_a_packing_that_the_kernels_do_not_have_is_refused_with_those_they_have() -> None:
     with pytest.raises(KernelUnavailable, match=r"packing zip: kernels reference.*auto.* 2bit"):
-        check_packing("zip", "reference")
+        check_packing("zip", "reference", SHAPES["tiny"])
 
 
 @pytest.mark.parametrize("kernels", supported_kernels())
@@ -176,7 +175,7 @@ def test_weights_take_the_memory_that_was_counted_before_loading(kernels: str) -
 def test_the_real_models_weights_have_the_known_size(
     packing: str, bits: float, spare: float
 ) -> None:
-    sizes = _core.ModelConfig(**dataclasses.asdict(SHAPES["2b4t"]))
+    sizes = model_loader.core_config(SHAPES["2b4t"])
     kernels = [name for name in supported_kernels() if packing in _core.packings(name)]
     if not kernels:
         pytest.skip(f"no kernel set of this CPU has {packing}")
@@ -260,8 +259,8 @@ def test_synthetic_logits_spread_by_a_few_units() -> None:
 def test_synthetic_weights_are_the_same_every_time() -> None:
     first, second = (SyntheticWeights(SHAPES["tiny"], seed=3) for _ in range(2))
 
-    np.testing.assert_array_equal(first.linear(1, "q").codes, second.linear(1, "q").codes)
-    assert not np.array_equal(first.linear(1, "q").codes, first.linear(2, "q").codes)
+    np.testing.assert_array_equal(first.linear(1, "q").data, second.linear(1, "q").data)
+    assert not np.array_equal(first.linear(1, "q").data, first.linear(2, "q").data)
 
 
 def test_a_synthetic_shape_that_does_not_exist_is_refused_with_those_that_do() -> None:

@@ -8,9 +8,9 @@ import numpy.typing as npt
 import pytest
 
 from tercet_engine import _core
-from tercet_engine.checkpoint import Checkpoint
-from tests.conftest import DATA
+from tercet_engine.checkpoint import Checkpoint, widen
 from tests.model.running import load
+from tests.oracle.goldens import DATA
 
 FOLDER = DATA / "tiny256" / "bitnet_offline"
 PROMPT = np.arange(3, 43, dtype=np.int32)
@@ -168,11 +168,12 @@ def test_logits_are_the_hidden_states_times_the_head() -> None:
     model = load(FOLDER, head="bf16").runner.model
     forward(model)
     checkpoint = Checkpoint(FOLDER)
-    bits = checkpoint.table(checkpoint.head_name).astype(np.uint32) << 16
+    table = checkpoint.table(checkpoint.head_name)
+    head = widen(table.data.view(np.uint16).reshape(table.rows, table.cols))
 
     hidden = model.hidden(np.arange(ROWS, dtype=np.int32))
 
-    logits = hidden @ bits.view(np.float32).T
+    logits = hidden @ head.T
 
     assert hidden.shape == (ROWS, 256)
     np.testing.assert_allclose(model.logits(), logits, rtol=0, atol=1e-4)

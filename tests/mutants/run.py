@@ -48,6 +48,8 @@ STREAMS = ("test_async_engine",)
 TEMPLATE = ("test_chat_template",)
 ARRAYS = ("test_batch", "test_scheduler_properties")
 FILES = ("test_safetensors_file", "test_checkpoint")
+GGUF = ("gguf/test_header", "gguf/test_placement")
+GGUF_TEXT = ("gguf/test_byte_pairs", "gguf/test_sentence_pieces", "gguf/test_vocabulary")
 
 MUTANTS = (
     Mutant(
@@ -456,6 +458,69 @@ MUTANTS = (
         "<< (6 - 2 * block)",
         FILES,
     ),
+    Mutant(
+        "a tensor may leave a gap after it",
+        "gguf/placement",
+        "if 0 <= space - size < self.alignment",
+        "if 0 <= space - size",
+        GGUF,
+    ),
+    Mutant(
+        "a tensor may reach into the next",
+        "gguf/placement",
+        "if 0 <= space - size < self.alignment",
+        "if space - size < self.alignment",
+        GGUF,
+    ),
+    Mutant(
+        "the first layout that fits is taken",
+        "gguf/placement",
+        "if len(fitting) == 1:",
+        "if fitting:",
+        GGUF,
+    ),
+    Mutant(
+        "a number of things is believed before they are there",
+        "gguf/cursor",
+        "if count * least_bytes > self.num_left:",
+        "if False:",
+        GGUF,
+    ),
+    Mutant(
+        "a file's arrays are counted one by one",
+        "gguf/values",
+        "                self._num_arrays_left -= count\n",
+        "",
+        GGUF,
+    ),
+    Mutant(
+        "a merge may make a special token",
+        "gguf/byte_pairs",
+        "if is_text[merged] and is_text[ids[left]] and is_text[ids[right]]:",
+        "if is_text[ids[left]] and is_text[ids[right]]:",
+        GGUF_TEXT,
+    ),
+    Mutant(
+        "pieces may make a special token",
+        "gguf/sentence_pieces",
+        "vocabulary.kinds[token] == TokenKind.NORMAL and ",
+        "",
+        GGUF_TEXT,
+    ),
+    Mutant(
+        "of two ways to make a piece the right one goes first",
+        "gguf/sentence_pieces",
+        "(-scores[token], -len(left), token",
+        "(-scores[token], len(left), token",
+        GGUF_TEXT,
+    ),
+    Mutant(
+        "the end of a text is text if its kind says so",
+        "gguf/vocabulary",
+        "            kinds[parts[part]] = TokenKind.CONTROL\n",
+        "            pass\n",
+        GGUF_TEXT,
+    ),
 )
 
 
@@ -468,17 +533,17 @@ def run_tests(folder: Path, names: Iterable[str]) -> "subprocess.CompletedProces
 
 def survives(mutant: Mutant, folder: Path) -> str | None:
     """Say what is wrong with the tests, or None if they noticed the mutant."""
-    path = PACKAGE / f"{mutant.module}.py"
+    path, copy = (root / f"{mutant.module}.py" for root in (PACKAGE, folder))
     source = path.read_text()
     if source.count(mutant.source) != 1:
         return f"its source occurs {source.count(mutant.source)} times in {path.name}"
-    (folder / path.name).write_text(source.replace(mutant.source, mutant.mistake))
+    copy.write_text(source.replace(mutant.source, mutant.mistake))
     try:
         done = run_tests(folder, mutant.tests)
     except subprocess.TimeoutExpired:
         return None  # to hang is to be noticed
     finally:
-        shutil.copy(path, folder / path.name)
+        shutil.copy(path, copy)
     if done.returncode == 0:
         return "no test noticed it"
     return (

@@ -15,7 +15,7 @@ from urllib.request import urlopen
 ROOT = Path(__file__).parents[2]
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 EMBEDDED = "load_from_settings"
-SLOW = "lambda *_: make_toy_engine(end_every=0, before_step=lambda: time.sleep(0.02))"
+SLOW = "lambda *_: [make_toy_engine(end_every=0, before_step=lambda: time.sleep(0.02))]"
 PROGRAM = """
 import json, sys, time
 from tercet_server.runner import load_from_settings, serve
@@ -23,7 +23,7 @@ from tercet_server.settings import load_settings
 from tests.oracle.toy_engine import make_toy_engine
 
 settings = load_settings(port=0, drain_seconds=0, log_level="error", **json.loads(sys.argv[1]))
-sys.exit(serve(settings, load={load}, on_ready=lambda url, engine: print(url, flush=True)))
+sys.exit(serve(settings, load={load}, on_ready=lambda url, models: print(url, flush=True)))
 """
 
 
@@ -45,7 +45,7 @@ def num_running(url: str) -> int:
     """Completions that the server computes or holds waiting."""
     with urlopen(f"{url}/metrics") as response:
         lines = response.read().decode().splitlines()
-    names = ("tercet_completions_running ", "tercet_completions_waiting ")
+    names = ("tercet_completions_running{", "tercet_completions_waiting{")
     return sum(int(float(line.split()[1])) for line in lines if line.startswith(names))
 
 

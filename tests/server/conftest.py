@@ -14,7 +14,8 @@ import pytest
 from tercet_engine import AsyncEngine, EngineConfig, load_engine
 from tercet_server.app import close_responses, create_app
 from tercet_server.logs import make_logger
-from tercet_server.runner import Server, listen, url_of
+from tercet_server.runner import Server, listen
+from tercet_server.served_models import ServedModels
 from tercet_server.settings import Settings, load_settings
 from tests.server.browser import CHROMIUM, Visit, Visitor
 
@@ -49,11 +50,12 @@ def settings_of(**fields: Any) -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def serving(engine: AsyncEngine | None, **fields: Any) -> AsyncIterator[Service]:
-    """The whole application, called without a socket."""
+async def serving(*engines: AsyncEngine, **fields: Any) -> AsyncIterator[Service]:
+    """The whole application, called without a socket. Without engines it is still loading."""
     log = io.StringIO()
     settings = settings_of(**fields)
-    app = create_app(settings, engine, logger=make_logger(settings, log))
+    served = ServedModels.of(settings, engines) if engines else None
+    app = create_app(settings, served, logger=make_logger(settings, log))
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         try:
@@ -89,21 +91,26 @@ class Live:
     url: str
     server: Server
     task: asyncio.Task[None]
-    engine: AsyncEngine
+    engines: tuple[AsyncEngine, ...]
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The only one, or the first."""
+        return self.engines[0]
 
 
 @contextlib.asynccontextmanager
-async def listening(engine: AsyncEngine, **fields: Any) -> AsyncIterator[Live]:
+async def listening(*engines: AsyncEngine, **fields: Any) -> AsyncIterator[Live]:
     """The whole server on a free port of the loopback; drained at the end."""
     listener = listen("127.0.0.1", 0)
     server = Server(settings_of(log_level="error", **fields))
-    ready = asyncio.Event()
+    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(
-        server.run_to_end(listener, lambda: engine, lambda _url, _engine: ready.set())
+        server.run_to_end(listener, lambda: engines, lambda url, _models: ready.set_result(url))
     )
-    await ready.wait()
+    url = await ready
     try:
-        yield Live(url_of(listener), server, task, engine)
+        yield Live(url, server, task, engines)
     finally:
         server.stop()
         await task

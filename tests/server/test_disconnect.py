@@ -9,6 +9,7 @@ import pytest
 
 from tercet_engine import AsyncEngine
 from tercet_server.app import create_app
+from tercet_server.served_models import ServedModels
 from tests.server.conftest import CHAT, TEXT, Live, listening, serving, settings_of, until
 
 ENDLESS = {"max_tokens": 400, "ignore_eos": True}
@@ -138,7 +139,8 @@ async def test_a_client_that_takes_nothing_in_is_cut_off(
 ) -> None:
     gate = Gate(steps=2)
     engine = toy_engines(before_step=gate)
-    app = create_app(settings_of(stalled_client_seconds=0.05, log_level="error"), engine)
+    settings = settings_of(stalled_client_seconds=0.05, log_level="error")
+    app = create_app(settings, ServedModels.of(settings, [engine]))
     body = json.dumps({**CHAT, **ENDLESS, "stream": True}).encode()
     messages = iter([{"type": "http.request", "body": body}])
 
@@ -178,6 +180,7 @@ async def test_leaving_is_logged_as_that_and_not_as_a_failure(
         (line,) = service.log_lines()
     assert (line["event"], line["status"]) == ("request", status)
     assert line["error_code"] == "client_left"
+    assert line["client_left"] is True
 
 
 async def test_one_that_leaves_in_the_midst_of_its_body_is_forgotten(

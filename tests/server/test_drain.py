@@ -26,10 +26,10 @@ from tests.oracle.toy_engine import make_toy_engine
 def load(settings, progress):
     print("loading", flush=True)
     time.sleep({load_seconds})
-    return make_toy_engine(end_every=0, before_step=lambda: time.sleep(0.01))
+    return [make_toy_engine(end_every=0, before_step=lambda: time.sleep(0.01))]
 
 settings = load_settings(port=0, drain_seconds={drain_seconds}, log_level="error")
-sys.exit(serve(settings, load=load, on_ready=lambda url, engine: print(url, flush=True)))
+sys.exit(serve(settings, load=load, on_ready=lambda url, models: print(url, flush=True)))
 """
 BODY = {**CHAT, "stream": True, "ignore_eos": True}
 

@@ -179,9 +179,9 @@ def held(toy_engines: Callable[..., AsyncEngine], monkeypatch: pytest.MonkeyPatc
     engine = toy_engines(before_step=lambda: gate.wait(20))
     submit, submitted = engine.submit, []
 
-    def note(requests: Sequence[CompletionRequest]) -> list[CompletionStream]:
+    def note(requests: Sequence[CompletionRequest], **options: bool) -> list[CompletionStream]:
         submitted.extend(requests)
-        return submit(requests)
+        return submit(requests, **options)
 
     monkeypatch.setattr(engine, "submit", note)
     return Held(engine, gate.set, submitted)

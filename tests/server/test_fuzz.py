@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tercet_server.app import create_app
+from tercet_server.served_models import ServedModels
 from tests.oracle.toy_engine import make_toy_engine
 from tests.server.conftest import CHAT, TEXT, settings_of
 
@@ -90,7 +91,8 @@ class Target:
 
     def __init__(self) -> None:
         self._engine = make_toy_engine()
-        app = create_app(settings_of(log_level="error"), self._engine)
+        settings = settings_of(log_level="error")
+        app = create_app(settings, ServedModels.of(settings, [self._engine]))
         self._runner = asyncio.Runner()
         self._client = httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url="http://fuzz", timeout=20

@@ -5,7 +5,8 @@ import threading
 from collections.abc import Callable
 
 from tercet_engine import AsyncEngine, EngineConfig
-from tests.server.conftest import Service, serving, until
+from tercet_server.served_models import ServedModels
+from tests.server.conftest import Service, serving, settings_of, until
 
 
 async def statuses(service: Service) -> tuple[int, int]:
@@ -19,14 +20,14 @@ async def test_a_serving_server_is_sound_and_ready(service: Service) -> None:
 
 
 async def test_a_loading_server_is_sound_but_not_ready(toy_engine: AsyncEngine) -> None:
-    async with serving(None) as service:
+    async with serving() as service:
         assert await statuses(service) == (200, 503)
         refused = await service.chat()
         assert refused.status_code == 503
         assert refused.json()["error"]["code"] == "loading"
         assert refused.headers["retry-after"] == "2"
 
-        service.app.state.lifecycle.loaded(toy_engine)
+        service.app.state.lifecycle.loaded(ServedModels.of(settings_of(), [toy_engine]))
         assert await statuses(service) == (200, 200)
 
 
@@ -75,13 +76,13 @@ async def test_head_will_do_for_a_probe(service: Service) -> None:
 async def test_metrics_count_tokens_and_answers(service: Service) -> None:
     await service.chat(max_tokens=3)
     text = (await service.client.get("/metrics")).text
-    assert "tercet_generated_tokens_total 3.0" in text
-    assert "tercet_completions_running 0.0" in text
-    assert 'tercet_http_requests_total{status="200"} 1.0' in text
+    assert 'tercet_generated_tokens_total{model="toy"} 3.0' in text
+    assert 'tercet_completions_running{model="toy"} 0.0' in text
+    assert 'route="/v1/chat/completions",status="200"} 1.0' in text
     assert 'kernels="toy"' in text
 
 
 async def test_metrics_are_there_before_the_engine_is() -> None:
-    async with serving(None) as service:
+    async with serving() as service:
         response = await service.client.get("/metrics")
     assert response.status_code == 200

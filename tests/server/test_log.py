@@ -1,7 +1,13 @@
 """One line a request, and what must never be in it."""
 
+import io
+import json
+
+import pytest
+
 from tercet_engine import AsyncEngine
-from tests.server.conftest import Service, serving
+from tercet_server.logs import make_logger
+from tests.server.conftest import Service, serving, settings_of
 
 
 async def test_a_completion_is_one_line_of_numbers(service: Service) -> None:
@@ -67,6 +73,70 @@ async def test_probes_are_quiet(service: Service) -> None:
 
 
 async def test_a_path_cannot_forge_a_line(toy_engine: AsyncEngine) -> None:
-    async with serving(toy_engine, log_format="console") as service:
+    async with serving(toy_engine, log_format="text") as service:
         await service.client.get("/v1/x%0a2026-01-01 [info] forged")
     assert service.log.getvalue().count("\n") == 1
+
+
+HOSTILE = "x\r\n2026-01-01 [info     ] request key=forged\x1b[2J\x07\x00\x85\u2028\u202e end"
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+async def test_nothing_that_a_client_sends_can_forge_a_line(
+    toy_engine: AsyncEngine, form: str
+) -> None:
+    async with serving(toy_engine, log_format=form) as service:
+        for body in (
+            {"model": HOSTILE, "messages": HOSTILE},
+            {"messages": [{"role": HOSTILE, "content": HOSTILE}]},
+            {"messages": [{"role": "user", "content": HOSTILE}], HOSTILE: 1, "max_tokens": 1},
+        ):
+            await service.client.post("/v1/chat/completions", json=body)
+        await service.client.get("/v1/" + "".join(f"%{byte:02x}" for byte in HOSTILE.encode()))
+        await service.client.get("/health", headers={"x-request-id": "a b"})
+    lines = service.log.getvalue().split("\n")
+    assert lines.pop() == ""
+    assert len(lines) == 5  # one for each request, one for the field that is ignored
+    assert all(line.isprintable() for line in lines)
+    assert not any(line.startswith("2026-01-01") for line in lines)
+    if form == "json":
+        assert {json.loads(line)["event"] for line in lines} == {"request", "field_ignored"}
+
+
+def test_records_of_libraries_and_tracebacks_cannot_forge_a_line() -> None:
+    for form in ("text", "json"):
+        output = io.StringIO()
+        logger = make_logger(settings_of(log_format=form), output)
+        logger.error("failed", detail=HOSTILE, parts=[HOSTILE], exc_info=ValueError(HOSTILE))
+        text = output.getvalue()
+        assert "\x1b" not in text
+        assert "\u202e" not in text
+        heads = [line for line in text.splitlines() if not line.startswith("    ")]
+        assert len(heads) == 1
+
+
+async def test_a_line_tells_the_route_and_the_waits(service: Service) -> None:
+    await service.chat(max_tokens=3)
+    await service.client.get("/v1/responses/resp_1")
+    await service.client.get("/nowhere")
+    first, second, third = service.log_lines()
+
+    assert first["route"] == "/v1/chat/completions"
+    assert 0 <= first["queue_seconds"] <= first["seconds_to_first_token"] <= first["seconds"]
+    assert first["model"] == "toy"
+    assert "client_left" not in first
+    assert second["route"] == "/v1/responses/{response_id}"
+    assert third["route"] is None
+
+
+@pytest.mark.parametrize(
+    ("given", "is_taken"),
+    [("abc-1.2:3_4", True), ("x" * 128, True), ("x" * 129, False), ("a b", False), ("a;b", False)],
+)
+async def test_an_id_from_the_client_is_taken_if_it_is_short_and_safe(
+    service: Service, given: str, is_taken: bool
+) -> None:
+    response = await service.client.get("/v1/models", headers={"x-request-id": given})
+    (line,) = service.log_lines()
+    assert (response.headers["x-request-id"] == given) is is_taken
+    assert line["request_id"] == response.headers["x-request-id"]

@@ -169,9 +169,8 @@ def test_options_become_the_fields_of_chat() -> None:
         "typical_p": 1.0,
     }
     body = json.dumps({"model": "toy:latest", "messages": HELLO, "options": options})
-    request = chat_request(OllamaChatRequest.model_validate_json(body), ["toy"])
+    request = chat_request(OllamaChatRequest.model_validate_json(body))
 
-    assert request.model == "toy"
     assert (request.temperature, request.top_k, request.top_p, request.min_p) == (0.5, 40, 0.9, 0.1)
     assert (request.seed, request.token_ceiling, request.stop) == (7, 8, ("x",))
     assert request.repetition_penalty == 1.1
@@ -181,7 +180,7 @@ def test_options_become_the_fields_of_chat() -> None:
 @pytest.mark.parametrize(("seed", "meant"), [(-1, None), (0, 0), (None, None)])
 def test_a_seed_of_minus_one_is_any(seed: int | None, meant: int | None) -> None:
     body = json.dumps({"messages": HELLO, "options": {"seed": seed}})
-    assert chat_request(OllamaChatRequest.model_validate_json(body), ["toy"]).seed == meant
+    assert chat_request(OllamaChatRequest.model_validate_json(body)).seed == meant
 
 
 async def test_log_probabilities_come_with_the_tokens_they_are_of(scripted: Any) -> None:

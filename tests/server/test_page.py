@@ -77,7 +77,7 @@ async def test_it_needs_no_key_though_the_api_does(toy_engine: AsyncEngine) -> N
 
 
 async def test_it_is_there_while_the_model_is_loaded() -> None:
-    async with serving(None) as service:
+    async with serving() as service:
         assert (await service.client.get("/", headers=BROWSER)).status_code == 200
 
 

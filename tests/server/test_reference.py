@@ -152,7 +152,7 @@ async def test_errors_are_in_it_with_their_statuses_and_codes(service: Service) 
 
 
 async def test_it_needs_neither_key_nor_model() -> None:
-    async with serving(None, api_key=["secret"]) as service:
+    async with serving(api_key=["secret"]) as service:
         assert (await document_of(service))["info"]["title"] == "Tercet"
 
 

@@ -37,7 +37,7 @@ def test_the_url_of_all_addresses_is_one_that_can_be_called() -> None:
 
 
 async def test_a_model_that_cannot_be_loaded_ends_the_server_with_the_reason() -> None:
-    def load() -> AsyncEngine:
+    def load() -> list[AsyncEngine]:
         message = "model.safetensors is truncated"
         raise CheckpointError(message)
 
@@ -51,9 +51,9 @@ async def test_requests_are_answered_while_the_model_loads(toy_engine: AsyncEngi
     may_load = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def load() -> AsyncEngine:
+    def load() -> list[AsyncEngine]:
         asyncio.run_coroutine_threadsafe(may_load.wait(), loop).result()
-        return toy_engine
+        return [toy_engine]
 
     listener = listen("127.0.0.1", 0)
     url = url_of(listener)

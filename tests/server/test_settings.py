@@ -39,7 +39,7 @@ def test_a_flag_that_is_not_given_leaves_the_environment_alone(
 
 def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERCET_MODEL", "")
-    assert load_settings().model is None
+    assert load_settings().model == ()
 
 
 @pytest.mark.parametrize(
@@ -62,6 +62,15 @@ def test_a_mistake_is_named_with_its_rule_and_its_value(
     with pytest.raises(InvalidSettings) as raised:
         load_settings(**flags)
     assert str(raised.value).startswith(words)
+
+
+def test_a_private_key_without_its_certificate_is_a_mistake() -> None:
+    with pytest.raises(InvalidSettings, match="tls_key is of no use without tls_cert"):
+        load_settings(tls_key="key.pem")
+
+
+def test_the_older_name_of_the_logs_form_is_understood() -> None:
+    assert load_settings(log_format="console").log_format == "text"
 
 
 def test_every_mistake_has_its_line() -> None:

@@ -1,4 +1,5 @@
-// The transformer of BitNet b1.58 2B4T over packed weights.
+// A decoder over packed ternary weights: grouped-query attention and a gated feed-forward network,
+// with what families of models differ by (config.h).
 #pragma once
 
 #include <cstddef>
@@ -6,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "tercet/batch.h"
 #include "tercet/config.h"
@@ -19,6 +21,7 @@ namespace tercet {
 struct AttentionTask;
 struct Kernels;
 struct LayerWeights;
+class Linear;
 struct Run;
 struct Weights;
 struct Workspace;
@@ -74,6 +77,7 @@ class Model {
   const char* packing() const;  // the name of how ternary weights are kept
   std::size_t num_threads() const { return pool_->num_threads(); }
   std::size_t weight_bytes() const;
+  std::size_t num_outliers() const;  // weights of the layers that are on no grid
   std::size_t decode_bytes() const;
   std::size_t workspace_bytes() const;
 
@@ -88,8 +92,11 @@ class Model {
   template <typename Body>
   void ForSlices(std::span<const std::size_t> rows, const Body& body);
 
-  void NormToActivations(const float* x, std::size_t num_tokens, std::size_t cols,
-                         const float* weight);
+  const float* Normed(const float* x, std::size_t cols, const std::vector<float>& weight,
+                      std::size_t token);
+  template <typename Row>
+  void Project(const Linear& linear, std::size_t num_tokens, const Row& row, float* out);
+  void ProjectPart(const Linear& linear, std::size_t part, std::size_t num_tokens, float* out);
   void RotateAndStore(const LayerWeights& layer, const Batch& batch, KVCache& cache,
                       std::size_t index);
   void Attend(const LayerWeights& layer, const Batch& batch, KVCache& cache, std::size_t index);

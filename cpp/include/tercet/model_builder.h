@@ -10,15 +10,16 @@
 #include <string_view>
 
 #include "tercet/model.h"
+#include "tercet/tensor_source.h"
 
 namespace tercet {
 
 // Every setter throws std::invalid_argument on a name it does not know or a size that is wrong.
 class ModelBuilder {
  public:
-  // `kernels`: any set that this machine runs. `head`: "int8" or "bf16". `packing`: how ternary
-  // weights are kept, a name that the kernels know, or "auto" for the one that a short measurement
-  // finds fastest.
+  // `kernels`: any set that this machine runs. `head`: "int8", "bf16" or "ternary". `packing`: how
+  // ternary weights are kept, a name that the kernels know, or "auto" for the one that a short
+  // measurement finds fastest.
   ModelBuilder(const ModelConfig& config, const BatchLimits& limits, const Kernels& kernels,
                std::string_view head, std::size_t num_threads, std::string_view packing = "auto");
   ~ModelBuilder();
@@ -27,17 +28,19 @@ class ModelBuilder {
   static std::size_t WeightBytes(const ModelConfig& config, std::string_view kernels,
                                  std::string_view head, std::string_view packing);
 
-  // `name`: attention, attention_sub, feed_forward, feed_forward_sub; with layer -1: final.
+  // `name`: attention, feed_forward; where the config has them attention_sub, feed_forward_sub,
+  // query, key, and input_q and the like for each linear layer; with layer -1: final.
   void SetNorm(int layer, std::string_view name, std::span<const float> weight);
 
-  // `name`: q, k, v, o, gate, up, down. See Linear::Pack for `codes`.
-  void SetLinear(int layer, std::string_view name, std::span<const std::uint8_t> codes,
-                 float scale);
+  // `name`: q, k, v, o, gate, up, down. What is read stays the caller's.
+  void SetLinear(int layer, std::string_view name, const TensorSource& source);
 
-  // bfloat16 [vocab_size][hidden_size], rows `stride` elements apart. The embedding is kept, not
-  // copied.
-  void SetEmbedding(const std::uint16_t* table, std::size_t stride);
-  void SetHead(const std::uint16_t* table, std::size_t stride);
+  // What a linear layer adds to its outputs; those without one add nothing.
+  void SetBias(int layer, std::string_view name, std::span<const float> bias);
+
+  // [vocab_size][hidden_size]. Both tables are kept, not copied.
+  void SetEmbedding(const TensorSource& table);
+  void SetHead(const TensorSource& table);
 
   // Throws std::invalid_argument naming the first tensor that is missing. The builder is spent.
   std::unique_ptr<Model> Build();
@@ -46,6 +49,7 @@ class ModelBuilder {
 
  private:
   void RequireUnspent() const;
+  void CheckTable(std::string_view name, const TensorSource& table) const;
 
   ModelConfig config_;
   BatchLimits limits_;

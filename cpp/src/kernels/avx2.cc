@@ -13,6 +13,6 @@ constexpr TernaryPacking kPackings[] = {kTwoBitPacking};
 
 }  // namespace
 
-constexpr Kernels kAvx2Kernels = SetOf("avx2", kAvx2Features, kPackings);
+constexpr Kernels kAvx2Kernels = SetOf("avx2", kAvx2Features, kPackings, kGroupedPackings);
 
 }  // namespace tercet

@@ -1,4 +1,5 @@
 // Kernels for AVX-512 with VNNI (Ice Lake, Zen 4 and later).
+#include "kernels/avx512/grouped.h"
 #include "kernels/avx512/set.h"
 #include "kernels/avx512/two_bit.h"
 
@@ -10,8 +11,11 @@ namespace {
 
 constexpr TernaryPacking kPackings[] = {kTwoBitPacking};
 
+constexpr GroupedPacking kGroupedPackings[] = {kGroupedTwoBitPacking};
+
 }  // namespace
 
-constexpr Kernels kAvx512VnniKernels = SetOf("avx512_vnni", kAvx512VnniFeatures, kPackings);
+constexpr Kernels kAvx512VnniKernels =
+    SetOf("avx512_vnni", kAvx512VnniFeatures, kPackings, kGroupedPackings);
 
 }  // namespace tercet

@@ -13,6 +13,7 @@ constexpr TernaryPacking kPackings[] = {kTwoBitPacking};
 
 }  // namespace
 
-constexpr Kernels kAvxVnniKernels = SetOf("avx_vnni", kAvx2Features | kAvxVnni, kPackings);
+constexpr Kernels kAvxVnniKernels =
+    SetOf("avx_vnni", kAvx2Features | kAvxVnni, kPackings, kGroupedPackings);
 
 }  // namespace tercet

@@ -69,6 +69,32 @@ struct Int8Rows {
   size_t stride;  // RoundUp(cols, kColumnAlign)
 };
 
+// A ternary matrix whose rows have a scale for every `group` columns, as a kernel set packed it:
+// weight(n, k) = (code(n, k) - 1) * float(scale(n, k / group)) * row_scales[n], the scales being
+// float16 that lie beside the codes.
+struct GroupedMatrix {
+  const uint8_t* packed;
+  const float* row_scales;  // [RoundUp(rows, kTileRows)]
+  size_t rows;
+  size_t cols;
+  size_t group;  // a multiple of kColumnAlign, at most kMaxGroup
+};
+
+inline constexpr size_t kMaxGroup = 256;
+
+constexpr size_t NumGroups(size_t cols, size_t group) { return (cols + group - 1) / group; }
+
+// Activations of `num_rows` tokens, quantised to int8 per token and group of columns:
+// x(m, k) ≈ values[m * stride + k] * scales[m * num_groups + k / group].
+struct GroupedRows {
+  const int8_t* values;  // [num_rows][stride], zero from cols to stride
+  const float* scales;   // [num_rows][num_groups]
+  const int32_t* sums;   // [num_rows][num_groups], sum of the group's values
+  size_t num_rows;
+  size_t stride;  // RoundUp(cols, group)
+  size_t num_groups;
+};
+
 // Activations for the head, quantised per token to integers of magnitude <= HeadLimit(cols),
 // in whatever form the kernel set likes within 2 bytes a value.
 struct WideRows {
@@ -209,6 +235,26 @@ struct TernaryPacking {
                float* out, size_t out_stride);
 };
 
+// The same for matrices with a scale for every group of columns.
+struct GroupedPacking {
+  const char* name;
+
+  // Bytes of a packed [rows, cols] matrix; a multiple of kByteAlign, proportional to its tiles.
+  size_t (*bytes)(size_t rows, size_t cols, size_t group);
+
+  // Packs one tile: codes[kTileRows][cols] as above, and scales[kTileRows][num_groups], the bits of
+  // finite float16 numbers.
+  void (*pack)(const uint8_t* codes, const uint16_t* scales, size_t cols, size_t group, size_t tile,
+               uint8_t* packed);
+
+  // out[m * out_stride + n] = acc * row_scales[n], where over the groups g, ascending, from 0
+  //   acc = fma(float(sum over k in g of values[m][k] * (code(n, k) - 1)),
+  //             float(scale(n, g)) * scales[m][g], acc)
+  // for every token m and every row n < rows of tiles [tile_begin, tile_end).
+  void (*gemm)(const GroupedMatrix*, const GroupedRows*, size_t tile_begin, size_t tile_end,
+               float* out, size_t out_stride);
+};
+
 // Attention in three functions, to be called in this order. Each may be cut into pieces, and
 // the pieces computed in any order, by any thread. For row r, which sees n = num_keys + t keys:
 //
@@ -249,6 +295,8 @@ struct Kernels {
   // Every packing the set knows, at least one; the first is the safe choice.
   const TernaryPacking* packings;
   size_t num_packings;
+  const GroupedPacking* grouped_packings;
+  size_t num_grouped_packings;
 
   // ---- The head: int8 weights × 13-bit activations ----
 
@@ -295,12 +343,16 @@ struct Kernels {
   // fixed shape. `out` may be `x`.
   void (*rms_norm)(const float* x, const float* weight, size_t n, float eps, float* out);
 
-  // a = max(max |x|, 1e-5f), s = 127 / a, q = clip(round_half_even(x * s), -128, 127);
+  // a = max(max |x|, floor), s = 127 / a, q = clip(round_half_even(x * s), -128, 127);
   // scale = a / 127; sum = sum of q. Values from n to RoundUp(n, kColumnAlign) are set to 0.
-  void (*quantize)(const float* x, size_t n, int8_t* values, float* scale, int32_t* sum);
+  void (*quantize)(const float* x, size_t n, float floor, int8_t* values, float* scale,
+                   int32_t* sum);
 
   // gate[i] = (max(gate[i], 0) * max(gate[i], 0)) * up[i]
   void (*relu2_mul)(float* gate, const float* up, size_t n);
+
+  // gate[i] = (gate[i] / (1 + Exp(-gate[i]))) * up[i]
+  void (*silu_mul)(float* gate, const float* up, size_t n);
 
   // x[i] = x[i] + y[i]
   void (*add)(float* x, const float* y, size_t n);

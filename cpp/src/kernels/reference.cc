@@ -61,12 +61,12 @@ struct Lanes {
   }
 };
 
-float LargestMagnitude(const float* x, size_t n) {
+float LargestMagnitude(const float* x, size_t n, float floor = 1e-5f) {
   Lanes largest;
   for (size_t i = 0; i < n; ++i) {
     largest.of[i % kLanes] = Max(largest.of[i % kLanes], fabsf(x[i]));
   }
-  return Max(largest.Largest(), 1e-5f);
+  return Max(largest.Largest(), floor);
 }
 
 // ---- Ternary matrices ----
@@ -104,6 +104,50 @@ void TernaryGemm(const TernaryMatrix* w, const Int8Rows* x, size_t tile_begin, s
         sum += values[k] * (((row[k / 4] >> (2 * (k % 4))) & 3) - 1);
       }
       out[m * out_stride + n] = static_cast<float>(sum) * (x->scales[m] * w->row_scales[n]);
+    }
+  }
+}
+
+// The same rows, and after a tile's codes its scales, [kTileRows][num_groups].
+
+size_t GroupedTileBytes(size_t cols, size_t group) {
+  return kTileRows * (TernaryRowBytes(cols) + NumGroups(cols, group) * sizeof(uint16_t));
+}
+
+size_t GroupedBytes(size_t rows, size_t cols, size_t group) {
+  return RoundUp(rows, kTileRows) / kTileRows * GroupedTileBytes(cols, group);
+}
+
+void GroupedPack(const uint8_t* codes, const uint16_t* scales, size_t cols, size_t group,
+                 size_t tile, uint8_t* packed) {
+  uint8_t* out = packed + tile * GroupedTileBytes(cols, group);
+  TernaryPack(codes, kTileRows, cols, 0, out);
+  memcpy(out + kTileRows * TernaryRowBytes(cols), scales,
+         kTileRows * NumGroups(cols, group) * sizeof *scales);
+}
+
+void GroupedGemm(const GroupedMatrix* w, const GroupedRows* x, size_t tile_begin, size_t tile_end,
+                 float* out, size_t out_stride) {
+  const size_t row_bytes = TernaryRowBytes(w->cols);
+  const size_t num_groups = NumGroups(w->cols, w->group);
+  const size_t end = tile_end * kTileRows < w->rows ? tile_end * kTileRows : w->rows;
+  for (size_t n = tile_begin * kTileRows; n < end; ++n) {
+    const uint8_t* tile = w->packed + n / kTileRows * GroupedTileBytes(w->cols, w->group);
+    const uint8_t* row = tile + n % kTileRows * row_bytes;
+    const uint8_t* scales = tile + kTileRows * row_bytes;
+    for (size_t m = 0; m < x->num_rows; ++m) {
+      float acc = 0.0f;
+      for (size_t g = 0; g < num_groups; ++g) {
+        int32_t sum = 0;
+        for (size_t k = g * w->group; k < (g + 1) * w->group && k < w->cols; ++k) {
+          sum += x->values[m * x->stride + k] * (((row[k / 4] >> (2 * (k % 4))) & 3) - 1);
+        }
+        uint16_t half = 0;
+        memcpy(&half, scales + (n % kTileRows * num_groups + g) * sizeof half, sizeof half);
+        const float scale = FloatOfHalf(half) * x->scales[m * num_groups + g];
+        acc = fmaf(static_cast<float>(sum), scale, acc);
+      }
+      out[m * out_stride + n] = acc * w->row_scales[n];
     }
   }
 }
@@ -277,8 +321,8 @@ void RmsNorm(const float* x, const float* weight, size_t n, float eps, float* ou
   }
 }
 
-void Quantize(const float* x, size_t n, int8_t* values, float* scale, int32_t* sum) {
-  const float a = LargestMagnitude(x, n);
+void Quantize(const float* x, size_t n, float floor, int8_t* values, float* scale, int32_t* sum) {
+  const float a = LargestMagnitude(x, n, floor);
   const float s = 127.0f / a;
   memset(values, 0, RoundUp(n, kColumnAlign));
   *sum = 0;
@@ -293,6 +337,12 @@ void Relu2Mul(float* gate, const float* up, size_t n) {
   for (size_t i = 0; i < n; ++i) {
     const float r = Max(gate[i], 0.0f);
     gate[i] = (r * r) * up[i];
+  }
+}
+
+void SiluMul(float* gate, const float* up, size_t n) {
+  for (size_t i = 0; i < n; ++i) {
+    gate[i] = (gate[i] / (1.0f + Exp(-gate[i]))) * up[i];
   }
 }
 
@@ -538,6 +588,9 @@ constexpr struct TernaryPacking kPackings[] = {
     {.name = "2bit", .bytes = TernaryBytes, .pack = TernaryPack, .gemm = TernaryGemm},
 };
 
+constexpr GroupedPacking kGroupedPackings[] = {
+    {.name = "2bit", .bytes = GroupedBytes, .pack = GroupedPack, .gemm = GroupedGemm}};
+
 }  // namespace
 
 const Kernels kReferenceKernels = {
@@ -545,6 +598,8 @@ const Kernels kReferenceKernels = {
     .required = 0,
     .packings = kPackings,
     .num_packings = sizeof kPackings / sizeof kPackings[0],
+    .grouped_packings = kGroupedPackings,
+    .num_grouped_packings = sizeof kGroupedPackings / sizeof kGroupedPackings[0],
     .head_pack = HeadPack,
     .head_quantize = HeadQuantize,
     .head_dot = HeadDot,
@@ -555,6 +610,7 @@ const Kernels kReferenceKernels = {
     .rms_norm = RmsNorm,
     .quantize = Quantize,
     .relu2_mul = Relu2Mul,
+    .silu_mul = SiluMul,
     .add = Add,
     .widen = WidenRow,
     .rope = Rope,

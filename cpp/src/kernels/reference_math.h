@@ -23,6 +23,15 @@ inline float FloatOf(uint32_t bits) {
   return value;
 }
 
+// A float16 number that is finite: sign, 5 bits of exponent (bias 15), 10 of mantissa.
+inline float FloatOfHalf(uint16_t half) {
+  const uint32_t sign = static_cast<uint32_t>(half & 0x8000u) << 16;
+  const uint32_t magnitude = half & 0x7fffu;
+  const float value = magnitude < 0x400u ? static_cast<float>(magnitude) * 0x1p-24f
+                                         : FloatOf((magnitude << 13) + 0x38000000u);
+  return FloatOf(BitsOf(value) | sign);
+}
+
 // NOLINTBEGIN(modernize-use-std-numbers): the digits are the definition, to the last one.
 
 // e^x = 2^n * e^r with n = round(x / ln 2), |r| <= ln(2) / 2, and e^r a polynomial (Cephes' expf).

@@ -79,7 +79,7 @@ std::vector<uint8_t> Quantize(const Kernels& kernels) {
   std::vector<uint8_t> out(RoundUp(kCols, kColumnAlign) + sizeof(float) + sizeof(int32_t));
   float scale = 0.0f;
   int32_t sum = 0;
-  kernels.quantize(x.data(), kCols, reinterpret_cast<int8_t*>(out.data()), &scale, &sum);
+  kernels.quantize(x.data(), kCols, 1e-5f, reinterpret_cast<int8_t*>(out.data()), &scale, &sum);
   std::memcpy(out.data() + out.size() - 8, &scale, sizeof scale);
   std::memcpy(out.data() + out.size() - 4, &sum, sizeof sum);
   return out;
@@ -102,13 +102,52 @@ std::vector<uint8_t> TernaryGemm(const Kernels& kernels, const TernaryPacking& p
   std::vector<float> scales(tokens);
   std::vector<int32_t> sums(tokens);
   for (size_t m = 0; m < tokens; ++m) {
-    kernels.quantize(numbers.Floats(kCols).data(), kCols,
+    kernels.quantize(numbers.Floats(kCols).data(), kCols, 1e-5f,
                      reinterpret_cast<int8_t*>(values.get()) + m * stride, &scales[m], &sums[m]);
   }
   const std::vector<float> row_scales = numbers.Floats(num_tiles * kTileRows);
   const TernaryMatrix w{packed.get(), row_scales.data(), kRows, kCols};
   const Int8Rows x{reinterpret_cast<int8_t*>(values.get()), scales.data(), sums.data(), tokens,
                    stride};
+  std::vector<float> out(tokens * kRows);
+  packing.gemm(&w, &x, 0, num_tiles, out.data(), kRows);
+  return BytesOf(out);
+}
+
+std::vector<uint8_t> GroupedGemm(const Kernels& kernels, const GroupedPacking& packing,
+                                 size_t tokens) {
+  constexpr size_t kGroup = kColumnAlign;
+  constexpr size_t kNumGroups = NumGroups(kCols, kGroup);
+  constexpr size_t kStride = RoundUp(kCols, kGroup);
+  Numbers numbers;
+  const size_t num_tiles = RoundUp(kRows, kTileRows) / kTileRows;
+  const Aligned packed(packing.bytes(kRows, kCols, kGroup));
+  std::vector<uint8_t> codes(kTileRows * kCols);
+  std::vector<uint16_t> halves(kTileRows * kNumGroups);
+  for (size_t tile = 0; tile < num_tiles; ++tile) {
+    for (uint8_t& code : codes) {
+      code = static_cast<uint8_t>(numbers.Next() % 3);
+    }
+    for (uint16_t& half : halves) {
+      half = static_cast<uint16_t>(numbers.Next() % 0x4000u);  // up to 2, small ones included
+    }
+    packing.pack(codes.data(), halves.data(), kCols, kGroup, tile, packed.get());
+  }
+  const Aligned values(tokens * kStride);
+  std::vector<float> scales(tokens * kNumGroups);
+  std::vector<int32_t> sums(tokens * kNumGroups);
+  auto* bytes = reinterpret_cast<int8_t*>(values.get());
+  for (size_t m = 0; m < tokens; ++m) {
+    for (size_t g = 0; g < kNumGroups; ++g) {
+      const size_t count = kCols - g * kGroup < kGroup ? kCols - g * kGroup : kGroup;
+      kernels.quantize(numbers.Floats(count).data(), count, 1e-30f,
+                       bytes + m * kStride + g * kGroup, &scales[m * kNumGroups + g],
+                       &sums[m * kNumGroups + g]);
+    }
+  }
+  const std::vector<float> row_scales = numbers.Floats(num_tiles * kTileRows);
+  const GroupedMatrix w{packed.get(), row_scales.data(), kRows, kCols, kGroup};
+  const GroupedRows x{bytes, scales.data(), sums.data(), tokens, kStride, kNumGroups};
   std::vector<float> out(tokens * kRows);
   packing.gemm(&w, &x, 0, num_tiles, out.data(), kRows);
   return BytesOf(out);
@@ -236,6 +275,13 @@ std::vector<uint8_t> Relu2Mul(const Kernels& kernels) {
   Numbers numbers;
   std::vector<float> gate = numbers.Floats(kCols);
   kernels.relu2_mul(gate.data(), numbers.Floats(kCols).data(), kCols);
+  return BytesOf(gate);
+}
+
+std::vector<uint8_t> SiluMul(const Kernels& kernels) {
+  Numbers numbers;
+  std::vector<float> gate = numbers.Floats(kCols);
+  kernels.silu_mul(gate.data(), numbers.Floats(kCols).data(), kCols);
   return BytesOf(gate);
 }
 
@@ -387,6 +433,7 @@ constexpr Check kChecks[] = {
     {"bf16_gemm", Bf16Gemm},
     {"rms_norm", RmsNorm},
     {"relu2_mul", Relu2Mul},
+    {"silu_mul", SiluMul},
     {"add", Add},
     {"widen", Widen},
     {"rope", Rope},
@@ -424,6 +471,14 @@ std::optional<std::string> SelfTest(const Kernels& kernels) {
     for (const TernaryPacking& packing : std::span(kernels.packings, kernels.num_packings)) {
       if (TernaryGemm(kernels, packing, tokens) != product) {
         return Difference(kernels, "packing " + std::string(packing.name));
+      }
+    }
+    const std::vector<uint8_t> grouped =
+        GroupedGemm(reference, reference.grouped_packings[0], tokens);
+    for (const GroupedPacking& packing :
+         std::span(kernels.grouped_packings, kernels.num_grouped_packings)) {
+      if (GroupedGemm(kernels, packing, tokens) != grouped) {
+        return Difference(kernels, "grouped packing " + std::string(packing.name));
       }
     }
   }

@@ -19,9 +19,10 @@ from tercet_server.cli.failure import explain
 from tercet_server.cli.version import version_line
 
 COMMANDS: Final = {
-    "serve": "Serve a model behind the OpenAI API.",
+    "serve": "Serve one model or several behind the OpenAI API.",
     "chat": "Talk to a model in the terminal.",
     "bench": "Measure how fast this host runs a model, and what limits it.",
+    "doctor": "Look at this host as a server would, and say what to change.",
     "version": "Print the version.",
 }
 """Name to summary; the module `tercet_server.cli.<name>` holds `app`, a `Typer` of one command."""
@@ -31,6 +32,7 @@ EPILOG: Final = examples(
     ("tercet serve microsoft/bitnet-b1.58-2B-4T", "a model from the Hugging Face Hub"),
     ("tercet chat", "talk to the server on this host"),
     ("tercet bench --synthetic 2b4t", "how fast is this host? downloads nothing"),
+    ("tercet doctor", "is it fit to serve, and what could be better?"),
 )
 
 

@@ -1,4 +1,4 @@
-"""What `tercet serve` says once it serves: the model, what it uses, and how to ask it.
+"""What `tercet serve` says once it serves: the models, what they use, and how to ask them.
 
 Plain lines without a frame, so that the example can be copied and pasted.
 """
@@ -12,10 +12,13 @@ from typing import Any
 
 import huggingface_hub
 
-from tercet_engine import AsyncEngine, EngineError
+from tercet_engine import EngineError
 from tercet_engine.hub import find_model
 from tercet_server.cli.units import size
 from tercet_server.cli.version import version_line
+from tercet_server.model_choice import Choice
+from tercet_server.model_names import choices_of
+from tercet_server.served_models import ServedModel, ServedModels
 from tercet_server.settings import Settings
 
 
@@ -26,22 +29,35 @@ class Banner:
     Attributes:
         settings: of the server.
         url: how a client on this host calls it, without a path.
-        engine: its engine.
+        models: what it serves.
     """
 
     settings: Settings
     url: str
-    engine: AsyncEngine
+    models: ServedModels
 
     def text(self) -> str:
         """The banner, some lines with an empty one before and after."""
         return "\n".join(["", *self._lines(), ""])
 
     def _lines(self) -> Iterator[str]:
-        info = self.engine.info
-        yield f"{version_line()} serves {self._model} at {self.url}/v1"
+        served = ", ".join(model.name for model in self.models)
+        yield f"{version_line()} serves {served} at {self.url}/v1"
+        for choice, model in zip(choices_of(self.settings), self.models, strict=True):
+            yield ""
+            yield from self._about(choice, model)
+        if not self.settings.needs_key and not _is_loopback(self.settings.host):
+            yield "  open          to all who reach this address; --api-key asks for a key"
         yield ""
-        if architecture := _architecture(self.settings.model):
+        yield "Try it:"
+        yield ""
+        yield f"  {self._curl()}"
+
+    def _about(self, choice: Choice, model: ServedModel) -> Iterator[str]:
+        info = model.engine.info
+        if len(self.models.models) > 1:
+            yield f"  {', '.join(model.names.listed)}"
+        if architecture := _architecture(choice.model):
             yield f"  architecture  {architecture}"
         yield f"  context       {info.max_context_tokens} tokens"
         threads = _threads(info.num_threads)
@@ -50,28 +66,19 @@ class Banner:
             f"  memory        {size(info.weight_bytes + info.kv_cache_bytes)}: weights "
             f"{size(info.weight_bytes)}, keys and values up to {size(info.kv_cache_bytes)}"
         )
-        if not self.settings.api_key and not _is_loopback(self.settings.host):
-            yield "  open          to all who reach this address; --api-key asks for a key"
-        yield ""
-        yield "Try it:"
-        yield ""
-        yield f"  {self._curl()}"
-
-    @property
-    def _model(self) -> str:
-        return next(iter(self.settings.served_model_name), self.engine.info.model_id)
 
     def _curl(self) -> str:
         """A command for a shell. A key is named, never shown."""
         question = "Tell me a story about a dog named Max."
-        body: dict[str, Any] = {"model": self._model}
-        if self.engine.chat_template is None:
+        first = self.models.pick(None)
+        body: dict[str, Any] = {"model": first.name}
+        if first.engine.chat_template is None:
             path = "completions"
             body |= {"prompt": question, "max_tokens": 64}
         else:
             path = "chat/completions"
             body |= {"messages": [{"role": "user", "content": question}]}
-        key = '-H "Authorization: Bearer $TERCET_API_KEY" ' if self.settings.api_key else ""
+        key = '-H "Authorization: Bearer $TERCET_API_KEY" ' if self.settings.needs_key else ""
         return (
             f"curl {self.url}/v1/{path} {key}-H 'Content-Type: application/json' "
             f"-d {shlex.quote(json.dumps(body))}"

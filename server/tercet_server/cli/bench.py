@@ -17,6 +17,7 @@ from tercet_server.cli.progress import showing_progress
 from tercet_server.cli.report import Report
 from tercet_server.cli.subject import find_source, load_subject
 from tercet_server.cli.values import is_from_environment, one_of, whole
+from tercet_server.model_choice import Choice
 
 DEFAULT_CONTEXT: Final = 4096
 MAX_STREAMS: Final = 512
@@ -167,7 +168,7 @@ def bench(
         )
         raise UsageError(message)
     workload = Workload(prompt_tokens, generate_tokens, repeat, _numbers(streams))
-    source = find_source(model or os.environ.get("TERCET_MODEL") or None, synthetic)
+    source = find_source(model or _first_model_of_the_environment(), synthetic)
     max_context = context or min(DEFAULT_CONTEXT, source.weights.shape.max_context)
     workload.check(max_context)
     config = EngineConfig(
@@ -202,6 +203,11 @@ def bench(
 
 def _tell(what: str) -> None:
     print(f"measuring: {what}", file=sys.stderr, flush=True)
+
+
+def _first_model_of_the_environment() -> str | None:
+    """The variable may name several, as a server of this host reads it."""
+    return Choice.of(os.environ.get("TERCET_MODEL", "").split(",")[0].strip()).model
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -155,9 +155,11 @@ def _load(model: str | None, given: dict[str, Any]) -> Answerer:
     from tercet_engine import EngineConfig, load_engine  # noqa: PLC0415 -- slow, and often not needed
     from tercet_server.cli.local import Choices, LocalAnswerer  # noqa: PLC0415 -- the same
     from tercet_server.cli.progress import showing_progress  # noqa: PLC0415 -- the same
+    from tercet_server.model_names import choices_of  # noqa: PLC0415 -- the same
     from tercet_server.settings import load_settings  # noqa: PLC0415 -- the same
 
-    settings = load_settings(model=model)  # the variables that `tercet serve` reads count here too
+    given_models = None if model is None else (model,)
+    settings = load_settings(model=given_models)  # what `tercet serve` reads counts here too
     config = EngineConfig(
         max_context=settings.context,
         max_sequences=1,
@@ -169,7 +171,7 @@ def _load(model: str | None, given: dict[str, Any]) -> Answerer:
         touch_kv_cache=False,
     )
     with showing_progress(quiet=True) as progress:
-        engine = load_engine(settings.model, config, progress=progress)
+        engine = load_engine(choices_of(settings)[0].model, config, progress=progress)
     return LocalAnswerer(engine, Choices(**given))
 
 

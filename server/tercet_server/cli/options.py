@@ -18,6 +18,10 @@ from pydantic.fields import FieldInfo
 
 from tercet_server.settings import Settings
 
+_MODELS: Final = (
+    "A folder, or a name on the Hugging Face Hub; NAME=MODEL gives it another name. "
+    "Several are served at once: requests say which."
+)
 ARGUMENTS: Final = frozenset({"model"})
 """Fields that are given by place and not by a flag."""
 
@@ -38,8 +42,12 @@ class Wording:
 
 
 WORDINGS: Final[Mapping[str, Wording]] = {
+    "alias": Wording("Model", "A further name of a model; may be repeated.", "NAME=MODEL"),
+    "config": Wording(
+        "Model", "TOML file of settings, by the names of these flags. Flags and env win.", "FILE"
+    ),
     "served_model_name": Wording(
-        "Model", "Name under which clients ask for the model; may be repeated.", "NAME"
+        "Model", "Name under which clients ask for the one model; may be repeated.", "NAME"
     ),
     "context": Wording(
         "Model", "Tokens of prompt and answer together; unset: what the model was made for.", "N"
@@ -75,6 +83,11 @@ WORDINGS: Final[Mapping[str, Wording]] = {
         "Network", "Key that clients must send; may be repeated; unset: open to all.", "KEY"
     ),
     "api_key_file": Wording("Network", "File of further keys, one a line.", "FILE"),
+    "api_keys_file": Wording(
+        "Network", "TOML file of keys with names and limits; read again at SIGHUP.", "FILE"
+    ),
+    "tls_cert": Wording("Network", "Certificate, as PEM: the server speaks HTTPS.", "FILE"),
+    "tls_key": Wording("Network", "Its private key; unset: in the certificate's file.", "FILE"),
     "cors_origin": Wording(
         "Network", 'Origin whose web pages may call; may be repeated; "*": all.', "ORIGIN"
     ),
@@ -94,6 +107,12 @@ WORDINGS: Final[Mapping[str, Wording]] = {
     "max_prompt_chars": Wording(
         "Limits", "Characters in one prompt. Unset: 32 for each token of the context.", "N"
     ),
+    "max_output_tokens": Wording(
+        "Limits", "Tokens of one answer; unset: as many as the context has room for.", "N"
+    ),
+    "queue_timeout": Wording(
+        "Limits", "Wait for a request's first step; longer: 429. Unset: no limit.", "SECONDS"
+    ),
     "request_timeout_seconds": Wording("Limits", "A request that takes longer is ended."),
     "store": Wording(
         "Responses", "Keep what /v1/responses answers, to be retrieved and continued."
@@ -107,6 +126,12 @@ WORDINGS: Final[Mapping[str, Wording]] = {
     ),
     "log_level": Wording("Log", "The least that is logged."),
     "log_format": Wording("Log", "Lines to read, or JSON for machines."),
+    "gateway_metrics": Wording(
+        "Log", "Show /metrics also by the names that Kubernetes' inference gateways look for."
+    ),
+    "otlp_endpoint": Wording(
+        "Log", "Send spans there, as OTLP over HTTP; needs the extra: tercet[otel].", "URL"
+    ),
 }
 
 
@@ -125,7 +150,7 @@ def with_settings(function: Callable[..., Any]) -> Callable[..., Any]:
 
     `function` takes them as keyword arguments.
     """
-    parameters = [_argument("model", "A folder, or a name on the Hugging Face Hub.")]
+    parameters = [_argument("model", _MODELS)]
     for name, field in _in_panels():
         parameters.append(_flag(name, field))
 
@@ -149,7 +174,7 @@ def _in_panels() -> list[tuple[str, FieldInfo]]:
 
 def _argument(name: str, text: str) -> inspect.Parameter:
     text += f" Unset: the small model inside this package. \\[env: {variable_of(name)}]"
-    annotation = Annotated[str | None, typer.Argument(help=text, metavar="MODEL")]
+    annotation = Annotated[list[str] | None, typer.Argument(help=text, metavar="MODEL")]
     return _parameter(name, annotation)
 
 

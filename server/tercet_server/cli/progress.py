@@ -15,11 +15,16 @@ SECONDS_BETWEEN_LINES: Final = 5.0
 
 
 class LoadingBar:
-    """A bar on a terminal."""
+    """A bar on a terminal.
 
-    def __init__(self, console: Console) -> None:
+    Args:
+        console: the terminal.
+        name: of the model, where there are several.
+    """
+
+    def __init__(self, console: Console, name: str = "") -> None:
         self._progress = Progress(
-            TextColumn("loading"),
+            TextColumn(f"loading {name}".rstrip(), markup=False),
             BarColumn(),
             DownloadColumn(),
             TimeRemainingColumn(),
@@ -48,12 +53,16 @@ class LoadingLines:
     Args:
         say: writes a line.
         clock: seconds.
+        name: of the model, where there are several.
     """
 
     def __init__(
-        self, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+        self,
+        say: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+        name: str = "",
     ) -> None:
-        self._say = say
+        self._say = (lambda line: say(f"{name}: {line}")) if name else say
         self._clock = clock
         self._started_at = self._said_at = 0.0
         self._total_bytes = self._done_bytes = 0

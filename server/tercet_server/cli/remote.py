@@ -4,6 +4,7 @@ import ipaddress
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -63,6 +64,8 @@ class RemoteAnswerer:
                 message = _refusal(reply)
                 raise CommandError(message)
             ids = [str(entry["id"]) for entry in reply.json()["data"]]
+            if model is not None and model not in ids and _understands(client, model):
+                ids.append(model)
         except httpx.HTTPError as error:
             raise NoServerError(url, error) from error
         except (ValueError, KeyError, TypeError) as error:
@@ -104,6 +107,12 @@ class RemoteAnswerer:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+
+def _understands(client: httpx.Client, model: str) -> bool:
+    """Whether a server knows a name that it does not list."""
+    reply = client.get(f"models/{quote(model)}")
+    return reply.is_success and reply.json().get("id") == model
 
 
 class NoServerError(CommandError):

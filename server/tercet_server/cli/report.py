@@ -11,7 +11,7 @@ from tercet_server.cli.host import cache_bytes, cpu_name
 from tercet_server.cli.measure import Figures, Workload
 from tercet_server.cli.subject import Subject
 from tercet_server.cli.units import size, speed
-from tercet_server.cli.version import package_version
+from tercet_server.version import package_version
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -11,14 +11,16 @@ from typing import Any, Final
 
 import typer
 
-from tercet_engine import AsyncEngine, ProgressListener
+from tercet_engine import ProgressListener, ProgressOf
 from tercet_server.cli.banner import Banner
 from tercet_server.cli.examples import examples
 from tercet_server.cli.failure import cannot_listen
 from tercet_server.cli.options import with_settings
 from tercet_server.cli.progress import LoadingBar, LoadingLines
 from tercet_server.logs import make_logger
+from tercet_server.model_names import choices_of
 from tercet_server.runner import serve as run_server
+from tercet_server.served_models import ServedModels
 from tercet_server.settings import Settings, load_settings
 
 app = typer.Typer(add_completion=False)
@@ -29,6 +31,8 @@ EPILOG: Final = examples(
     ("tercet serve org/name@revision", "a given revision"),
     ("tercet serve ./model --host 0.0.0.0 --api-key SECRET", "for others on the network"),
     ("tercet serve ./model --context 2048 --threads 4", "less memory, fewer cores"),
+    ("tercet serve chat=org/name small=./model", "two models, asked for as chat and small"),
+    ("tercet serve --config tercet.toml", "any flag by its name: port = 9000"),
     ("TERCET_PORT=9000 tercet serve", "every flag is a variable too; flags win"),
 )
 _ADDRESS_ERRORS: Final = frozenset(
@@ -39,18 +43,18 @@ _ADDRESS_ERRORS: Final = frozenset(
 @app.command(epilog=EPILOG)
 @with_settings
 def serve(**given: Any) -> None:
-    """Serve a model behind the OpenAI API.
+    """Serve one model or several behind the OpenAI API.
 
     Answers at /v1/chat/completions, /v1/completions and /v1/models; /health and /ready tell how it
     is. Ctrl-C or SIGTERM ends it once its streams are finished.
     """
     settings = load_settings(**given)
-    with _showing_progress(settings) as progress:
+    with _showing_progress(settings) as progress_of:
         try:
             exit_code = run_server(
                 settings,
-                progress=progress,
-                on_ready=lambda url, engine: _greet(settings, url, engine),
+                progress_of=progress_of,
+                on_ready=lambda url, models: _greet(settings, url, models),
             )
         except OSError as error:
             if isinstance(error, socket.gaierror) or error.errno in _ADDRESS_ERRORS:
@@ -60,21 +64,30 @@ def serve(**given: Any) -> None:
 
 
 @contextlib.contextmanager
-def _showing_progress(settings: Settings) -> Iterator[ProgressListener]:
-    """A bar on a terminal, else lines of the server's own log."""
+def _showing_progress(settings: Settings) -> Iterator[ProgressOf]:
+    """A bar for each model on a terminal, else lines of the server's own log."""
     say = make_logger(settings).info
-    if _is_on_the_hub(settings.model):
-        say("looking for the model on the Hugging Face Hub", model=settings.model)
-    if sys.stderr.isatty() and settings.log_format == "console":
+    choices = choices_of(settings)
+    for choice in choices:
+        if _is_on_the_hub(choice.model):
+            say("looking for the model on the Hugging Face Hub", model=choice.model)
+
+    def shown(name: str) -> str:
+        return name if len(choices) > 1 else ""
+
+    if sys.stderr.isatty() and settings.log_format == "text":
         from rich.console import Console  # noqa: PLC0415 -- not needed in a container
 
-        bar = LoadingBar(Console(stderr=True))
-        try:
-            yield bar
-        finally:
-            bar.finish()
+        with contextlib.ExitStack() as bars:
+
+            def bar_of(name: str) -> ProgressListener:
+                bar = LoadingBar(Console(stderr=True), shown(name))
+                bars.callback(bar.finish)
+                return bar
+
+            yield bar_of
     else:
-        yield LoadingLines(say)
+        yield lambda name: LoadingLines(say, name=shown(name))
 
 
 def _is_on_the_hub(model: str | None) -> bool:
@@ -82,6 +95,6 @@ def _is_on_the_hub(model: str | None) -> bool:
     return bool(model and re.match(r"\w[^/]*/\w[^/]*$", model) and not Path(model).exists())
 
 
-def _greet(settings: Settings, url: str, engine: AsyncEngine) -> None:
-    if settings.log_format == "console":
-        print(Banner(settings, url, engine).text(), file=sys.stderr, flush=True)
+def _greet(settings: Settings, url: str, models: ServedModels) -> None:
+    if settings.log_format == "text":
+        print(Banner(settings, url, models).text(), file=sys.stderr, flush=True)

@@ -11,20 +11,22 @@ import uuid
 from collections.abc import Callable
 from typing import Final
 
-from prometheus_client import Counter
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tercet_server.dialects import dialect_of
 from tercet_server.errors import reply_to
 from tercet_server.logs import Logger
+from tercet_server.metrics import Metrics
 from tercet_server.record import RequestRecord
 from tercet_server.responses import error_response
+from tercet_server.route_names import ROUTE_NAMES
 from tercet_server.sse import ClientStalled
 
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _MAX_PATH_CHARS: Final = 120
 _CLIENT_LEFT_STATUS: Final = 499
+_CLIENT_LEFT_CODES: Final = frozenset({"client_left", "client_stalled"})
 _QUIET_PATHS: Final = frozenset({"/health", "/ready", "/metrics"})
 _QUIET_PREFIX: Final = "/page/"
 
@@ -37,12 +39,12 @@ class RequestLog:
         app: ASGIApp,
         *,
         logger: Logger,
-        requests: Counter,
+        metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._app = app
         self._logger = logger
-        self._requests = requests
+        self._metrics = metrics
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,6 +54,7 @@ class RequestLog:
             return
         record = RequestRecord(_request_id(Headers(scope=scope)), self._clock())
         scope.setdefault("state", {})["record"] = record
+        self._metrics.begin()
         status: int | None = None
 
         async def send_with_headers(message: Message) -> None:
@@ -80,7 +83,12 @@ class RequestLog:
             self._write_line(scope, record, status)
 
     def _write_line(self, scope: Scope, record: RequestRecord, status: int | None) -> None:
-        self._requests.labels(status=str(status or _CLIENT_LEFT_STATUS)).inc()
+        seconds = self._clock() - record.started_seconds
+        route = ROUTE_NAMES(scope["path"])
+        final = status or _CLIENT_LEFT_STATUS
+        if final == _CLIENT_LEFT_STATUS or record.error_code in _CLIENT_LEFT_CODES:
+            record.client_left = True
+        self._metrics.end(route, final, record.error_code, seconds)
         path: str = scope["path"]
         is_quiet = path in _QUIET_PATHS or path.startswith(_QUIET_PREFIX)
         log = self._logger.debug if is_quiet else self._logger.info
@@ -88,8 +96,9 @@ class RequestLog:
             "request",
             method=scope["method"],
             path=_printable(path),
-            status=status or _CLIENT_LEFT_STATUS,
-            seconds=round(self._clock() - record.started_seconds, 4),
+            route=route,
+            status=final,
+            seconds=round(seconds, 4),
             **record.fields(),
         )
 

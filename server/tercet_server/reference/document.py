@@ -7,7 +7,6 @@ entry, and a test does not let that happen.
 
 import copy
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from importlib import metadata
 from typing import Any, Final, Literal, cast
 
 from fastapi.openapi.utils import get_openapi
@@ -24,6 +23,7 @@ from tercet_server.reference.operation import Operation, Operations
 from tercet_server.reference.responses import RESPONSES
 from tercet_server.reference.running import RUNNING
 from tercet_server.reference.tokens import TOKENS
+from tercet_server.version import package_version
 
 OPERATIONS: Final[Operations] = {
     **GENERATION,
@@ -63,7 +63,7 @@ def build_document(routes: Sequence[BaseRoute]) -> Json:
     """The document of a server that has these routes."""
     document = get_openapi(
         title="Tercet",
-        version=_version(),
+        version=package_version(),
         description=_ABOUT,
         routes=routes,
         servers=[{"url": "/"}],
@@ -81,14 +81,6 @@ def build_document(routes: Sequence[BaseRoute]) -> Json:
         },
     }
     return document
-
-
-def _version() -> str:
-    """The installed version; "0" where Tercet runs from a tree that was never installed."""
-    try:
-        return metadata.version("tercet")
-    except metadata.PackageNotFoundError:
-        return "0"
 
 
 def _entries(document: Json) -> Iterator[tuple[str, str, Json]]:

@@ -5,7 +5,7 @@ from typing import Final
 
 FIELDS: Final[Mapping[str, str]] = {
     # what is asked
-    "model": "One of the names that /v1/models lists. Left out: the model there is.",
+    "model": "One of the names that /v1/models lists. Left out: the first of them.",
     "messages": "The conversation, oldest first.",
     "prompt": "A text, token ids, or a list of either. Token ids are taken as they are: no BOS.",
     "user": "Whom the request is for; no answer depends on it.",

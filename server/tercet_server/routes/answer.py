@@ -26,6 +26,7 @@ class Answer(ChunkSource, Protocol):
 async def send_answer(request: Request, answer: Answer, *, stream: bool) -> Response:
     """Make an answer of what is being generated. It is given up when its client leaves."""
     if stream:
+        await _until_started(request, answer)
         state = request.app.state
         dialect = dialect_of(request.url.path)
         return EventStream(answer, dialect, state.settings, request.state.record, state.logger)
@@ -33,6 +34,18 @@ async def send_answer(request: Request, answer: Answer, *, stream: bool) -> Resp
         return json_response(await _unless_client_leaves(request, answer.response()))
     finally:
         answer.close()
+
+
+async def _until_started(request: Request, answer: Answer) -> None:
+    """Begin no stream that may yet be refused: its status could not say so any more."""
+    until_started = request.state.record.until_started
+    if until_started is None:
+        return
+    try:
+        await _unless_client_leaves(request, until_started())
+    except BaseException:
+        answer.close()
+        raise
 
 
 async def send_whole(request: Request, work: Coroutine[Any, Any, ResponseModel]) -> Response:

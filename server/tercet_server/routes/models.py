@@ -4,8 +4,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from tercet_engine import EngineInfo
-from tercet_server.dependencies import EngineDep, ModelNamesDep
-from tercet_server.errors import UnknownModel
+from tercet_server.dependencies import ModelsDep
 from tercet_server.protocol.models import ModelCard, ModelList
 from tercet_server.responses import json_response
 
@@ -13,18 +12,16 @@ router = APIRouter()
 
 
 @router.get("/models", response_model=None)
-async def list_models(engine: EngineDep, names: ModelNamesDep) -> Response:
-    """Every name under which the model answers."""
-    cards = [_card(name, engine.info) for name in names]
+async def list_models(models: ModelsDep) -> Response:
+    """Every name of every model, aliases too."""
+    cards = [_card(name, model.engine.info) for name, model in models.listed.items()]
     return json_response(ModelList(object="list", data=cards))
 
 
 @router.get("/models/{name:path}", response_model=None)
-async def get_model(name: str, engine: EngineDep, names: ModelNamesDep) -> Response:
+async def get_model(name: str, models: ModelsDep) -> Response:
     """One of them; names may hold slashes."""
-    if name not in names:
-        raise UnknownModel(name, names)
-    return json_response(_card(name, engine.info))
+    return json_response(_card(name, models.pick(name).engine.info))
 
 
 def _card(name: str, info: EngineInfo) -> ModelCard:

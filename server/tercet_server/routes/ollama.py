@@ -1,6 +1,6 @@
 """/api/...: what Ollama's clients ask for.
 
-Models come and go there by request; here the one that is served was chosen at the start, so what
+Models come and go there by request; here those that are served were chosen at the start, so what
 would fetch, make or remove one is refused.
 """
 
@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from tercet_server.body import json_body
-from tercet_server.dependencies import AdmissionDep, ChatServiceDep, EmbeddingServiceDep, RecordDep
+from tercet_server.dependencies import AdmissionsDep, ModelsDep, RecordDep
 from tercet_server.errors import InvalidRequest
 from tercet_server.protocol.ollama import (
     OllamaChatRequest,
@@ -22,9 +22,13 @@ from tercet_server.protocol.ollama import (
 from tercet_server.protocol.ollama_answer import OllamaVersion
 from tercet_server.responses import json_response
 from tercet_server.routes.answer import send_answer, send_whole
+from tercet_server.services.admission import Admission, Admissions
+from tercet_server.services.chat import ChatService
+from tercet_server.services.embeddings import EmbeddingService
 from tercet_server.services.ollama import OllamaService
 from tercet_server.services.ollama_embed import OllamaEmbedService
 from tercet_server.services.ollama_models import OllamaModelsService
+from tercet_server.services.ollama_request import own_name
 
 API_VERSION: Final = "0.13.0"
 """Of the Ollama whose API this is: clients ask for a version that has what they need."""
@@ -40,54 +44,58 @@ ModelBody = Annotated[OllamaModelRequest, Depends(json_body(OllamaModelRequest))
 
 @router.post("/chat", response_model=None)
 async def chat(
-    request: Request, body: ChatBody, service: ChatServiceDep, record: RecordDep
+    request: Request, body: ChatBody, admissions: AdmissionsDep, record: RecordDep
 ) -> Response:
     """Answer a conversation."""
-    answer = await OllamaService(service).start_chat(body, record)
+    service = OllamaService(ChatService(_admission(admissions, body.model)))
+    answer = await service.start_chat(body, record)
     return await send_answer(request, answer, stream=body.stream is not False)
 
 
 @router.post("/generate", response_model=None)
 async def generate(
-    request: Request, body: GenerateBody, service: ChatServiceDep, record: RecordDep
+    request: Request, body: GenerateBody, admissions: AdmissionsDep, record: RecordDep
 ) -> Response:
     """Answer a prompt, or continue it."""
-    answer = await OllamaService(service).start_generate(body, record)
+    service = OllamaService(ChatService(_admission(admissions, body.model)))
+    answer = await service.start_generate(body, record)
     return await send_answer(request, answer, stream=body.stream is not False)
 
 
 @router.post("/embed", response_model=None)
 async def embed(
-    request: Request, body: EmbedBody, service: EmbeddingServiceDep, record: RecordDep
+    request: Request, body: EmbedBody, admissions: AdmissionsDep, record: RecordDep
 ) -> Response:
     """Turn texts into vectors."""
-    return await send_whole(request, OllamaEmbedService(service).embed(body, record))
+    service = OllamaEmbedService(EmbeddingService(_admission(admissions, body.model)))
+    return await send_whole(request, service.embed(body, record))
 
 
 @router.post("/embeddings", response_model=None)
 async def embed_one(
-    request: Request, body: EmbeddingsBody, service: EmbeddingServiceDep, record: RecordDep
+    request: Request, body: EmbeddingsBody, admissions: AdmissionsDep, record: RecordDep
 ) -> Response:
     """Turn one text into a vector."""
-    return await send_whole(request, OllamaEmbedService(service).embed_one(body, record))
+    service = OllamaEmbedService(EmbeddingService(_admission(admissions, body.model)))
+    return await send_whole(request, service.embed_one(body, record))
 
 
 @router.get("/tags", response_model=None)
-async def tags(admission: AdmissionDep) -> Response:
+async def tags(models: ModelsDep) -> Response:
     """The models there are."""
-    return json_response(OllamaModelsService(admission).installed())
+    return json_response(OllamaModelsService(models).installed())
 
 
 @router.get("/ps", response_model=None)
-async def running(admission: AdmissionDep) -> Response:
+async def running(models: ModelsDep) -> Response:
     """The models in memory."""
-    return json_response(OllamaModelsService(admission).running())
+    return json_response(OllamaModelsService(models).running())
 
 
 @router.post("/show", response_model=None)
-async def show(body: ModelBody, admission: AdmissionDep) -> Response:
+async def show(body: ModelBody, models: ModelsDep) -> Response:
     """All about a model."""
-    return json_response(OllamaModelsService(admission).show(body.model or body.name))
+    return json_response(OllamaModelsService(models).show(body.model or body.name))
 
 
 @router.get("/version", response_model=None)
@@ -104,7 +112,11 @@ async def version() -> Response:
 async def refuse_to_change_models() -> Response:
     """Say that there is no other model to be had."""
     message = (
-        "this server serves the model it was started with and fetches, makes or removes none; "
-        "start it with the model you want: tercet serve MODEL"
+        "this server serves the models it was started with and fetches, makes or removes none; "
+        "start it with those you want: tercet serve MODEL..."
     )
     raise InvalidRequest(message)
+
+
+def _admission(admissions: Admissions, name: str | None) -> Admission:
+    return admissions.to(own_name(name, admissions.models))

@@ -18,13 +18,15 @@ from tercet_engine import (
     InvalidGrammar,
     SamplingParams,
 )
-from tercet_server.errors import PromptTooLarge, UnknownModel
+from tercet_server.errors import InvalidRequest, PromptTooLarge
 from tercet_server.protocol.common import GenerationRequest
 from tercet_server.record import RequestRecord
+from tercet_server.served_models import ServedModels
 from tercet_server.services.generation import Generation
 from tercet_server.services.sampling import sampling_params
 from tercet_server.services.schema_errors import located
 
+_CHARS_PER_TOKEN: Final = 32
 _SHORT_CHARS: Final = 4096
 """Texts up to this length are tokenised where they are: a thread would take longer to wake."""
 
@@ -34,31 +36,23 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What the services of both endpoints do alike.
+    """What the services of all endpoints do alike, for a request to one model.
 
     Attributes:
         engine: computes.
-        model_names: under which the model is asked for; the first is its own.
+        model: the name under which the model was asked for.
         max_prompt_chars: in one prompt.
         timeout_seconds: for a whole request.
+        max_output_tokens: of one answer; None: as many as the context has room for.
+        has_queue_limit: whether a request may be sent away while it waits for its turn.
     """
 
     engine: AsyncEngine
-    model_names: tuple[str, ...]
+    model: str
     max_prompt_chars: int
     timeout_seconds: float
-
-    def check_model(self, name: str | None) -> str:
-        """The name to answer under. A client that names no model gets the one there is.
-
-        Raises:
-            UnknownModel: it is not served here.
-        """
-        if name is None:
-            return self.model_names[0]
-        if name not in self.model_names:
-            raise UnknownModel(name, self.model_names)
-        return name
+    max_output_tokens: int | None = None
+    has_queue_limit: bool = False
 
     async def tokenise(
         self, lengths: Sequence[int], param: str, function: Callable[[A], T], argument: A
@@ -132,7 +126,7 @@ class Admission:
         """
         params = sampling_params(
             request,
-            default_max_tokens if max_tokens is None else max_tokens,
+            self._bounded(max_tokens, default_max_tokens),
             self.engine.info.generation_defaults,
             logprobs=logprobs,
             prompt_logprobs=prompt_logprobs,
@@ -148,7 +142,7 @@ class Admission:
                     choice,
                     prompt.strip_leading_space and is_free,
                     grammar=grammar,
-                    priority=request.priority or 0,
+                    priority=_priority(request.priority or 0, record.min_priority),
                     cache_salt=request.cache_salt or "",
                     shown_tokens=shown_tokens,
                 )
@@ -158,7 +152,26 @@ class Admission:
             ]
         )
         record.num_choices = len(streams)
-        return Generation(streams, num_choices, self.timeout_seconds, record)
+        generation = Generation(streams, num_choices, self.timeout_seconds, record)
+        if self.has_queue_limit:
+            record.until_started = generation.until_started
+        return generation
+
+    def _bounded(self, max_tokens: int | None, default: int | None) -> int | None:
+        """What was asked for, else the default, within what this server gives.
+
+        Raises:
+            InvalidRequest: it gives less.
+        """
+        limit = self.max_output_tokens
+        if limit is None:
+            return default if max_tokens is None else max_tokens
+        if max_tokens is None:
+            return limit if default is None else min(default, limit)
+        if max_tokens > limit:
+            message = f"max_tokens must be at most {limit} on this server; got {max_tokens}"
+            raise InvalidRequest(message, "max_tokens")
+        return max_tokens
 
     def _fitted(self, params: SamplingParams, prompt: ChatPrompt) -> SamplingParams:
         """The parameters with no more tokens than the context has room for behind the prompt."""
@@ -166,3 +179,44 @@ class Admission:
         if params.max_tokens is None or params.max_tokens <= room:
             return params
         return replace(params, max_tokens=max(0, room) or None)  # None: the prompt is too long
+
+
+@dataclass(frozen=True, slots=True)
+class Admissions:
+    """The way to each model, by the name that a request has for it.
+
+    Attributes:
+        models: there are.
+        max_prompt_chars: in one prompt; None: 32 for each token of the model's context.
+        timeout_seconds: for a whole request.
+        max_output_tokens: in one answer; None: as many as there is room for.
+        has_queue_limit: whether requests say how long they may wait.
+    """
+
+    models: ServedModels
+    max_prompt_chars: int | None
+    timeout_seconds: float
+    max_output_tokens: int | None
+    has_queue_limit: bool
+
+    def to(self, name: str | None) -> Admission:
+        """The way to the model of that name; None: to the first.
+
+        Raises:
+            UnknownModel: it is not served here.
+        """
+        model = self.models.pick(name)
+        context = model.engine.info.max_context_tokens
+        return Admission(
+            engine=model.engine,
+            model=model.name if name is None else name,
+            max_prompt_chars=self.max_prompt_chars or _CHARS_PER_TOKEN * context,
+            timeout_seconds=self.timeout_seconds,
+            max_output_tokens=self.max_output_tokens,
+            has_queue_limit=self.has_queue_limit,
+        )
+
+
+def _priority(asked: int, most_urgent: int | None) -> int:
+    """The priority that a request gets: what it asks for, as far as its key reaches."""
+    return asked if most_urgent is None else max(asked, most_urgent)

@@ -62,7 +62,7 @@ class ChatService:
 
     async def answer(self, request: ChatCompletionRequest, record: RequestRecord) -> "Answers":
         """The same for whoever renders the answers in other words. It must be closed too."""
-        model = record.model = self.admission.check_model(request.model)
+        model = record.model = self.admission.model
         engine = self.admission.engine
         plan = self._plan(request)
         prompt = await self._prompt(plan)
@@ -98,7 +98,6 @@ class ChatService:
         Raises:
             ServerError, EngineError: it cannot be made a prompt of.
         """
-        self.admission.check_model(request.model)
         return await self._prompt(self._plan(request))
 
     def _plan(self, request: ChatCompletionRequest) -> AnswerPlan:

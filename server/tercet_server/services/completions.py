@@ -34,7 +34,7 @@ class CompletionService:
         Raises:
             ServerError, EngineError: why it was not admitted.
         """
-        model = record.model = self.admission.check_model(request.model)
+        model = record.model = self.admission.model
         prompts = await self.admission.tokenise(
             request.lengths, "prompt", self._encode, request.prompts
         )

@@ -58,7 +58,7 @@ class DecisionService:
             ServerError, EngineError: why it was not done.
         """
         admission = self.admission
-        model = record.model = admission.check_model(request.model)
+        model = record.model = admission.model
         reader = PromptReader(admission.engine, admission.timeout_seconds, record)
         turns = conversation(request.input)
         places = asyncio.Semaphore(_QUESTIONS_AT_ONCE)

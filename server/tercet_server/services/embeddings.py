@@ -47,7 +47,7 @@ class EmbeddingService:
             ServerError, EngineError: why it was not done.
         """
         admission = self.admission
-        model = record.model = admission.check_model(request.model)
+        model = record.model = admission.model
         self._check_size(request)
         prompts = await admission.tokenise(request.lengths, "input", self._encode, request.inputs)
         for index, tokens in enumerate(prompts):

@@ -109,6 +109,15 @@ class Generation:
             pieces[piece.index].append(piece)
         return list(map(_whole, pieces))
 
+    async def until_started(self) -> None:
+        """Wait until the first step of a completion begins.
+
+        Raises:
+            WaitedTooLong: it did not in time.
+            EngineDraining, EngineDead: the engine has given up.
+        """
+        await self._streams[0].until_started()
+
     def prompt_logprobs(self, index: int) -> tuple[TokenLogprobs | None, ...]:
         """Of the prompt of a choice, if they were asked for; known from its first piece on."""
         return self._streams[index].prompt_logprobs
@@ -140,6 +149,9 @@ class Generation:
         record.num_prompt_tokens = usage.prompt_tokens
         record.num_cached_tokens = usage.prompt_tokens_details.cached_tokens
         record.num_generated_tokens = usage.completion_tokens
+        waits = [s.queue_seconds for s in self._streams if s.queue_seconds is not None]
+        if waits:
+            record.queue_seconds = round(min(waits), 4)
         if (first := self._first_token_seconds) is not None:
             record.seconds_to_first_token = round(first - record.started_seconds, 4)
             elapsed = time.monotonic() - first

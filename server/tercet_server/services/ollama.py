@@ -19,7 +19,7 @@ from tercet_server.services.chat import ChatService
 from tercet_server.services.events import AnswerEnd
 from tercet_server.services.logprobs import LogprobWriter
 from tercet_server.services.ollama_lines import EventReader, Line, LineWriter, Said, joined
-from tercet_server.services.ollama_request import chat_request, generate_request, own_name
+from tercet_server.services.ollama_request import chat_request, generate_request
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class OllamaService:
         """
         if not request.messages:
             return self._loaded(request.model, record, is_chat=True)
-        translated = chat_request(request, self.chat.admission.model_names)
+        translated = chat_request(request)
         answers = await self.chat.answer(translated, record)
         return self._in_progress(answers, request.model, translated, is_chat=True)
 
@@ -48,7 +48,7 @@ class OllamaService:
         """The same for a prompt."""
         if not request.prompt:
             return self._loaded(request.model, record, is_chat=False)
-        translated = generate_request(request, self.chat.admission.model_names)
+        translated = generate_request(request)
         if request.raw:
             answers = await self._continue(request.prompt, translated, record)
         else:
@@ -61,7 +61,7 @@ class OllamaService:
         """Continue a text that no template has touched."""
         admission = self.chat.admission
         engine = admission.engine
-        model = record.model = admission.check_model(request.model)
+        model = record.model = admission.model
         tokens = await admission.tokenise([len(text)], "prompt", engine.tokenizer.encode, text)
         prompt = ChatPrompt(tuple(tokens), strip_leading_space=False)
         generation = admission.submit(
@@ -77,8 +77,7 @@ class OllamaService:
         return Answers(generation, model, engine.info.fingerprint, prompt.tokens, writer)
 
     def _loaded(self, name: str | None, record: RequestRecord, *, is_chat: bool) -> "Loaded":
-        admission = self.chat.admission
-        record.model = admission.check_model(own_name(name, admission.model_names))
+        record.model = self.chat.admission.model
         return Loaded(LineWriter(name or record.model, is_chat))
 
     def _in_progress(

@@ -9,7 +9,6 @@ from tercet_server.protocol.ollama import OllamaEmbeddingsRequest, OllamaEmbedRe
 from tercet_server.protocol.ollama_answer import OllamaEmbedding, OllamaEmbeddings
 from tercet_server.record import RequestRecord
 from tercet_server.services.embeddings import EmbeddingService
-from tercet_server.services.ollama_request import own_name
 from tercet_server.services.translation import in_words
 
 
@@ -27,7 +26,6 @@ class OllamaEmbedService:
         """
         started = time.monotonic_ns()
         admission = self.embeddings.admission
-        name = admission.check_model(own_name(request.model, admission.model_names))
         vectors: list[list[float]] = []
         num_tokens = 0
         if request.input:
@@ -37,14 +35,12 @@ class OllamaEmbedService:
             if request.truncate is not False:
                 tokens = [ids[: admission.engine.info.max_context_tokens] for ids in tokens]
             with in_words():
-                own = EmbeddingRequest(
-                    model=name, input=tuple(tokens), dimensions=request.dimensions
-                )
+                own = EmbeddingRequest(input=tuple(tokens), dimensions=request.dimensions)
             found = await self.embeddings.embed(own, record)
             vectors = [one.embedding for one in found.data if isinstance(one.embedding, list)]
             num_tokens = found.usage.prompt_tokens
         return OllamaEmbeddings(
-            model=request.model or name,
+            model=request.model or admission.model,
             embeddings=vectors,
             total_duration=time.monotonic_ns() - started,
             load_duration=0,

@@ -1,16 +1,17 @@
-"""/api/tags, /api/show and /api/ps without HTTP: the one model there is, as Ollama lists models."""
+"""/api/tags, /api/show and /api/ps without HTTP: the models there are, as Ollama lists them."""
 
 import hashlib
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tercet_engine import AsyncEngine, EngineInfo
 from tercet_server.protocol.ollama_answer import (
     OllamaDetails,
     OllamaModel,
     OllamaModelInfo,
     OllamaModels,
 )
-from tercet_server.services.admission import Admission
+from tercet_server.served_models import ServedModels
 from tercet_server.services.ollama_lines import timestamp
 from tercet_server.services.ollama_request import own_name, tagged_name
 from tercet_server.services.reasoning import thinking_of
@@ -29,23 +30,33 @@ _DETAILS: Final = OllamaDetails(
 
 @dataclass(frozen=True, slots=True)
 class OllamaModelsService:
-    """Tells of the model, under each of its names."""
+    """Tells of each model, under each of its names."""
 
-    admission: Admission
+    models: ServedModels
 
     def installed(self) -> OllamaModels:
         """The models that can be asked for."""
-        modified = {"modified_at": timestamp(self.admission.engine.info.created)}
-        return OllamaModels(models=[self._model(n, modified) for n in self.admission.model_names])
+        return OllamaModels(
+            models=[
+                _model(name, model.engine.info, modified_at=timestamp(model.engine.info.created))
+                for name, model in self.models.listed.items()
+            ]
+        )
 
     def running(self) -> OllamaModels:
         """The models in memory, which are the same. They stay there."""
-        fields = {
-            "expires_at": _NEVER,
-            "size_vram": 0,
-            "context_length": self.admission.engine.info.max_context_tokens,
-        }
-        return OllamaModels(models=[self._model(n, fields) for n in self.admission.model_names])
+        return OllamaModels(
+            models=[
+                _model(
+                    name,
+                    model.engine.info,
+                    expires_at=_NEVER,
+                    size_vram=0,
+                    context_length=model.engine.info.max_context_tokens,
+                )
+                for name, model in self.models.listed.items()
+            ]
+        )
 
     def show(self, name: str | None) -> OllamaModelInfo:
         """All about a model.
@@ -53,9 +64,10 @@ class OllamaModelsService:
         Raises:
             UnknownModel: it is not served here.
         """
-        engine = self.admission.engine
+        known = own_name(name, self.models)
+        model = self.models.pick(known)
+        own, engine = known or model.name, model.engine
         info, template = engine.info, engine.chat_template
-        own = self.admission.check_model(own_name(name, self.admission.model_names))
         defaults = info.generation_defaults
         parameters = {
             "temperature": defaults.temperature,
@@ -76,24 +88,24 @@ class OllamaModelsService:
                 f"{_FAMILY}.embedding_length": info.hidden_size,
                 f"{_FAMILY}.vocab_size": info.vocab_size,
             },
-            capabilities=self._capabilities(),
+            capabilities=_capabilities(engine),
             modified_at=timestamp(info.created),
         )
 
-    def _capabilities(self) -> list[str]:
-        engine = self.admission.engine
-        if engine.chat_template is None:
-            return ["completion"]
-        thinks = thinking_of(engine.chat_template, engine.tokenizer) is not None
-        return ["completion", "tools", *(["thinking"] if thinks else [])]
 
-    def _model(self, name: str, fields: dict[str, Any]) -> OllamaModel:
-        info = self.admission.engine.info
-        return OllamaModel(
-            name=tagged_name(name),
-            model=tagged_name(name),
-            size=info.weight_bytes,
-            digest=hashlib.sha256(f"{info.model_id} {info.fingerprint}".encode()).hexdigest(),
-            details=_DETAILS,
-            **fields,
-        )
+def _capabilities(engine: AsyncEngine) -> list[str]:
+    if engine.chat_template is None:
+        return ["completion"]
+    thinks = thinking_of(engine.chat_template, engine.tokenizer) is not None
+    return ["completion", "tools", *(["thinking"] if thinks else [])]
+
+
+def _model(name: str, info: EngineInfo, **fields: Any) -> OllamaModel:
+    return OllamaModel(
+        name=tagged_name(name),
+        model=tagged_name(name),
+        size=info.weight_bytes,
+        digest=hashlib.sha256(f"{info.model_id} {info.fingerprint}".encode()).hexdigest(),
+        details=_DETAILS,
+        **fields,
+    )

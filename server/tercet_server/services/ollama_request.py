@@ -1,6 +1,6 @@
 """From Ollama's words for a request to those of chat."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from tercet_server.protocol.chat import Message
@@ -12,15 +12,16 @@ from tercet_server.protocol.ollama import (
     Options,
 )
 from tercet_server.protocol.translated import TranslatedRequest
+from tercet_server.served_models import ServedModels
 from tercet_server.services.translation import in_words, translated
 
 _TAG: Final = ":latest"
 _EFFORTS: Final[Mapping[bool | str | None, str]] = {True: "medium", False: "none", "max": "xhigh"}
 
 
-def own_name(name: str | None, served: Sequence[str]) -> str | None:
+def own_name(name: str | None, models: ServedModels) -> str | None:
     """The name of a model as this server knows it; Ollama's clients may put ":latest" behind."""
-    if name is not None and name not in served and name.removesuffix(_TAG) in served:
+    if name is not None and name not in models and name.removesuffix(_TAG) in models:
         return name.removesuffix(_TAG)
     return name
 
@@ -30,7 +31,7 @@ def tagged_name(name: str) -> str:
     return name if ":" in name else name + _TAG
 
 
-def chat_request(request: OllamaChatRequest, served: Sequence[str]) -> TranslatedRequest:
+def chat_request(request: OllamaChatRequest) -> TranslatedRequest:
     """A conversation in chat's words.
 
     Raises:
@@ -39,11 +40,11 @@ def chat_request(request: OllamaChatRequest, served: Sequence[str]) -> Translate
     with in_words():
         messages = tuple(map(_message, request.messages or ()))
         return translated(
-            {**_shared(request, served), "messages": messages, "tools": request.tools or None}
+            {**_shared(request), "messages": messages, "tools": request.tools or None}
         )
 
 
-def generate_request(request: OllamaGenerateRequest, served: Sequence[str]) -> TranslatedRequest:
+def generate_request(request: OllamaGenerateRequest) -> TranslatedRequest:
     """A prompt as a conversation of one turn, in chat's words.
 
     Raises:
@@ -53,7 +54,7 @@ def generate_request(request: OllamaGenerateRequest, served: Sequence[str]) -> T
         messages = [Message(role="user", content=request.prompt or "")]
         if request.system:
             messages.insert(0, Message(role="system", content=request.system))
-        return translated({**_shared(request, served), "messages": tuple(messages)})
+        return translated({**_shared(request), "messages": tuple(messages)})
 
 
 def _message(message: OllamaMessage) -> Message:
@@ -67,10 +68,9 @@ def _message(message: OllamaMessage) -> Message:
     )
 
 
-def _shared(request: OllamaRequest, served: Sequence[str]) -> dict[str, Any]:
+def _shared(request: OllamaRequest) -> dict[str, Any]:
     options = request.options or Options()
     return {
-        "model": own_name(request.model, served),
         "stream": request.stream is not False,
         "most_tokens": options.most_tokens,
         "temperature": options.temperature,

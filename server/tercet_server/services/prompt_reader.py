@@ -96,7 +96,7 @@ class PromptReader:
     async def _admit(self, request: CompletionRequest) -> CompletionStream:
         while True:
             try:
-                (stream,) = self._engine.submit([request])
+                (stream,) = self._engine.submit([request], is_patient=self._is_admitted)
             except EngineOverloaded:
                 if not self._is_admitted:
                     raise

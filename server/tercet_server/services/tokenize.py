@@ -36,7 +36,6 @@ class TokenizeService:
 
     async def tokenize(self, request: TokenizeRequest) -> Tokens | ContentTokens:
         """Cut a text, or the prompt that messages become, into tokens."""
-        self.admission.check_model(request.model)
         tokens = await self._tokens(request)
         if request.content is not None:
             return ContentTokens(tokens=self._pieces(tokens) if request.with_pieces else tokens)
@@ -50,7 +49,6 @@ class TokenizeService:
 
     async def detokenize(self, request: DetokenizeRequest) -> TokensText:
         """Put tokens together. Special tokens become their names."""
-        self.admission.check_model(request.model)
         vocab_size = self.admission.engine.info.vocab_size
         if (highest := max(request.tokens, default=0)) >= vocab_size:
             error = InvalidToken(highest, vocab_size)
@@ -64,13 +62,11 @@ class TokenizeService:
 
     async def render(self, request: MessagesRequest) -> RenderedPrompt:
         """Make a prompt of messages, and show it as text."""
-        self.admission.check_model(request.model)
         tokens = await self._prompt(request, request.messages)
         return RenderedPrompt(prompt=_text(self._tokenizer, tokens))
 
     async def count(self, request: ChatCompletionRequest) -> InputTokens:
         """Count the tokens of a chat request's prompt, also of one that the context cannot hold."""
-        self.admission.check_model(request.model)
         tokens = await self._chat_prompt(request)
         return InputTokens(object="response.input_tokens", input_tokens=len(tokens))
 

@@ -4,8 +4,8 @@
 #include "kernels/kernels.h"
 #include "kernels/lanes_avx2.h"
 // The lanes come first: the products are written over them, and the set over these.
+#include "kernels/avx2/grouped.h"
 #include "kernels/avx2/head.h"
-#include "kernels/avx2/panel.h"
 // The set is written over the products.
 #include "kernels/generic/set.h"
 

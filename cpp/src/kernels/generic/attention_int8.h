@@ -23,7 +23,7 @@ inline const float* ScalesOf(const int8_t* elements, size_t head_dim) {
 
 inline void QuantizeQuery(const float* x, size_t head_dim, int16_t* values, float* scale) {
   const auto limit = static_cast<float>(HeadLimit(head_dim));
-  const float a = LargestMagnitude(x, head_dim);
+  const float a = LargestMagnitude(x, head_dim, 1e-5f);
   const Floats s = Broadcast(limit / a);
   for (size_t d = 0; d < head_dim; d += 16) {
     const Floats scaled = RoundHalfEven(Mul(Load(x + d), s));
@@ -35,7 +35,7 @@ inline void QuantizeQuery(const float* x, size_t head_dim, int16_t* values, floa
 // Writes `count` groups of four bytes, `stride` bytes apart from one group to the next.
 inline float StoreQuantized(const float* x, size_t head_dim, int8_t* to, size_t group,
                             size_t stride) {
-  const float a = LargestMagnitude(x, head_dim);
+  const float a = LargestMagnitude(x, head_dim, 1e-5f);
   const Floats s = Broadcast(127.0f / a);
   for (size_t d = 0; d < head_dim; d += 16) {
     const Floats scaled = RoundHalfEven(Mul(Load(x + d), s));

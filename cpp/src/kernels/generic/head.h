@@ -91,7 +91,7 @@ inline void HeadPack(const uint16_t* row, size_t cols, uint8_t* high, uint8_t* l
 
 inline void HeadQuantize(const float* x, size_t cols, uint8_t* values, float* scale, int32_t* sum) {
   const auto limit = static_cast<float>(HeadLimit(cols));
-  const float a = LargestMagnitude(x, cols);
+  const float a = LargestMagnitude(x, cols, 1e-5f);
   const Floats s = Broadcast(limit / a);
   const size_t padded = RoundUp(cols, kHeadAlign);
   memset(values, 0, 2 * padded);

@@ -18,17 +18,18 @@ inline void RmsNorm(const float* x, const float* weight, size_t n, float eps, fl
   });
 }
 
-inline float LargestMagnitude(const float* x, size_t n) {
+inline float LargestMagnitude(const float* x, size_t n, float floor) {
   Floats largest = Broadcast(0.0f);
   ForLanes(n, [&](size_t i, auto part) {
     largest = Merge(Max(largest, Abs(Load(x + i, part))), largest, part);
   });
   const float a = MaxOf(largest);
-  return a > 1e-5f ? a : 1e-5f;
+  return a > floor ? a : floor;
 }
 
-inline void Quantize(const float* x, size_t n, int8_t* values, float* scale, int32_t* sum) {
-  const float a = LargestMagnitude(x, n);
+inline void Quantize(const float* x, size_t n, float floor, int8_t* values, float* scale,
+                     int32_t* sum) {
+  const float a = LargestMagnitude(x, n, floor);
   const Floats s = Broadcast(127.0f / a);
   const Floats low = Broadcast(-128.0f);
   const Floats high = Broadcast(127.0f);
@@ -47,6 +48,14 @@ inline void Relu2Mul(float* gate, const float* up, size_t n) {
   ForLanes(n, [&](size_t i, auto part) {
     const Floats r = Max(Load(gate + i, part), Broadcast(0.0f));
     Store(Mul(Mul(r, r), Load(up + i, part)), gate + i, part);
+  });
+}
+
+inline void SiluMul(float* gate, const float* up, size_t n) {
+  ForLanes(n, [&](size_t i, auto part) {
+    const Floats g = Load(gate + i, part);
+    const Floats silu = Div(g, Add(Broadcast(1.0f), Exp(Negate(g))));
+    Store(Mul(silu, Load(up + i, part)), gate + i, part);
   });
 }
 

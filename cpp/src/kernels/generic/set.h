@@ -10,14 +10,17 @@
 namespace tercet {
 namespace {
 
-template <size_t kNumPackings>
+template <size_t kNumPackings, size_t kNumGrouped>
 constexpr Kernels SetOf(const char* name, uint32_t required,
-                        const TernaryPacking (&packings)[kNumPackings]) {
+                        const TernaryPacking (&packings)[kNumPackings],
+                        const GroupedPacking (&grouped)[kNumGrouped]) {
   return {
       .name = name,
       .required = required,
       .packings = packings,
       .num_packings = kNumPackings,
+      .grouped_packings = grouped,
+      .num_grouped_packings = kNumGrouped,
       .head_pack = HeadPack,
       .head_quantize = HeadQuantize,
       .head_dot = HeadDot,
@@ -28,6 +31,7 @@ constexpr Kernels SetOf(const char* name, uint32_t required,
       .rms_norm = RmsNorm,
       .quantize = Quantize,
       .relu2_mul = Relu2Mul,
+      .silu_mul = SiluMul,
       .add = AddRow,
       .widen = WidenRow,
       .rope = Rope,

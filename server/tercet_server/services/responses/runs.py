@@ -120,6 +120,7 @@ class Runs:
             record.error_code = reply_to(error).code if error else None
             if record.error_code == "internal_error":
                 self._logger.error("response_failed", request_id=record.request_id, exc_info=error)
+            record.settle()
             self._logger.info("background_response", **record.fields())
 
         self._runs[response_id] = Run(source, owner, end)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tercet_engine import PromptTooLong, RequestError
+from tercet_engine import GenerationDefaults, PromptTooLong, RequestError
 from tercet_server.errors import InvalidRequest, PromptTooLarge, UnknownResponse
 from tercet_server.logs import Logger
 from tercet_server.protocol.responses.items import Item, MessageItem
@@ -19,6 +19,7 @@ from tercet_server.protocol.responses.objects import (
 from tercet_server.protocol.responses.request import CreateResponse
 from tercet_server.protocol.tokenize import InputTokens
 from tercet_server.record import RequestRecord
+from tercet_server.services.admission import Admission, Admissions
 from tercet_server.services.answers import Answers
 from tercet_server.services.chat import ChatService
 from tercet_server.services.responses.answer import Keep, ResponseInProgress
@@ -42,14 +43,14 @@ class ResponseService:
     """The responses of one client.
 
     Attributes:
-        chat: answers.
+        admissions: the way to each model.
         store: keeps responses; None: they are not kept.
         runs: goes on with those for which no client waits.
         owner: the client, as far as it can be told.
         logger: is told what cannot be kept.
     """
 
-    chat: ChatService
+    admissions: Admissions
     store: ResponseStore | None
     runs: Runs
     owner: str
@@ -66,12 +67,14 @@ class ResponseService:
         told = record
         if request.background:
             self._check_background()
-            record = RequestRecord(record.request_id, record.started_seconds)
+            record = record.in_background()
+        admission = self.admissions.to(request.model)
         earlier, items = await self._conversation(request)
-        answers = await self._admit(request, [*earlier, *items], record)
+        answers = await self._admit(admission, request, [*earlier, *items], record)
         told.model, told.stream = answers.model, bool(request.stream)
         try:
-            return await self._begin(request, items, answers, record)
+            defaults = admission.engine.info.generation_defaults
+            return await self._begin(request, items, answers, record, defaults)
         except BaseException:
             answers.close()
             raise
@@ -82,10 +85,11 @@ class ResponseService:
         Raises:
             ServerError, EngineError: it cannot be made a prompt of.
         """
+        admission = self.admissions.to(request.model)
         earlier, items = await self._conversation(request)
         asked = [*_instructions(request), *chat_messages([*earlier, *items])]
         try:
-            return await TokenizeService(self.chat.admission).count(chat_request(request, asked))
+            return await TokenizeService(admission).count(chat_request(request, asked))
         except (InvalidRequest, RequestError) as error:
             raise in_own_words(error) from None
 
@@ -179,13 +183,17 @@ class ResponseService:
         return earlier, await history.resolve(_items(request))
 
     async def _admit(
-        self, request: CreateResponse, items: Sequence[Item], record: RequestRecord
+        self,
+        admission: Admission,
+        request: CreateResponse,
+        items: Sequence[Item],
+        record: RequestRecord,
     ) -> Answers:
         messages = chat_messages(items)
         while True:
             asked = [*_instructions(request), *messages]
             try:
-                return await self.chat.answer(chat_request(request, asked), record)
+                return await ChatService(admission).answer(chat_request(request, asked), record)
             except (PromptTooLong, PromptTooLarge) as error:
                 fewer = without_oldest(messages, error, request.max_output_tokens)
                 if request.truncation != "auto" or not fewer:
@@ -200,10 +208,10 @@ class ResponseService:
         items: Sequence[Item],
         answers: Answers,
         record: RequestRecord,
+        defaults: GenerationDefaults,
     ) -> ResponseInProgress | Followed:
         response_id = f"resp_{uuid.uuid4().hex}"
         is_stored = request.is_stored and self.store is not None
-        defaults = self.chat.admission.engine.info.generation_defaults
         head = response_head(request, response_id, answers.model, defaults, is_stored=is_stored)
         scores = None if request.num_logprobs is None else answers.writer
         writer = ResponseWriter(head, len(items), scores)

@@ -1,0 +1,31 @@
+// The weights of a matrix that are on no grid: added to its products one by one.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "formats/ternary_row.h"
+#include "kernels/kernels.h"
+#include "tercet/thread_pool.h"
+
+namespace tercet {
+
+class Outliers {
+ public:
+  // `row` of each is that of the outputs. In any order, once for each part of a matrix.
+  void Add(std::vector<Outlier> outliers);
+
+  std::size_t count() const { return outliers_.size(); }
+  std::size_t bytes() const { return outliers_.size() * sizeof(Outlier); }
+
+  // out[t * stride + row] += sum, where over the row's outliers, by ascending column, from 0
+  // sum = fma(value, float(x value) * x scale, sum).
+  void AddProducts(ThreadPool& pool, const GroupedRows& x, std::size_t group, float* out,
+                   std::size_t stride) const;
+
+ private:
+  std::vector<Outlier> outliers_;  // by row, then column
+};
+
+}  // namespace tercet

@@ -1,0 +1,195 @@
+"""What a GGUF file says of its model, in the words of a `config.json`.
+
+Each family then reads it as it reads a folder's, with the same checks and the same refusals. What
+public files leave out or get wrong is put right here, and told.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tercet_engine.errors import UnsupportedModel
+from tercet_engine.gguf import Metadata
+from tercet_engine.model_config_file import ConfigFile
+
+_BITNET: Final[dict[str, Any]] = {"quant_method": "bitnet", "linear_class": "autobitlinear"}
+_LATER: Final = {
+    "qwen35": "gated delta-net layers",
+    "qwen3next": "gated delta-net layers",
+    "qwen35moe": "mixture of experts",
+    "qwen3moe": "mixture of experts",
+    "maple": "mixture of experts",
+}
+"""Architectures of which ternary models exist, and what of them is not computed here."""
+
+
+@dataclass(frozen=True, slots=True)
+class GgufFamily:
+    """What an architecture's name in a GGUF file stands for.
+
+    Attributes:
+        config: the keys of a `config.json` that follow from it.
+        has_paired_rows: rows of queries and keys lie in pairs, as converters of it write them.
+        overrides: what public files leave out and is filled in, in words.
+    """
+
+    config: dict[str, Any]
+    has_paired_rows: bool = False
+    overrides: tuple[str, ...] = ()
+
+
+_RELU2: Final = GgufFamily(
+    {
+        "architectures": ["BitNetForCausalLM"],
+        "hidden_act": "relu2",
+        "quantization_config": _BITNET,
+        "tie_word_embeddings": True,
+    },
+    overrides=("activation: squared ReLU, which the file does not name",),
+)
+_FAMILIES: Final[dict[str, GgufFamily]] = {
+    "bitnet-b1.58": _RELU2,
+    "bitnet-25": _RELU2,
+    "bitnet": GgufFamily(
+        {
+            "architectures": ["BitnetForCausalLM"],
+            "hidden_act": "silu",
+            "weight_bits": 1,
+            "input_bits": 8,
+            "tie_word_embeddings": True,
+        }
+    ),
+    "llama": GgufFamily(
+        {"architectures": ["LlamaForCausalLM"], "hidden_act": "silu"}, has_paired_rows=True
+    ),
+    "qwen3": GgufFamily({"architectures": ["Qwen3ForCausalLM"], "hidden_act": "silu"}),
+    "minicpm": GgufFamily(
+        {"architectures": ["MiniCPMForCausalLM"], "hidden_act": "silu"}, has_paired_rows=True
+    ),
+}
+
+
+def find_gguf_family(metadata: Metadata) -> GgufFamily:
+    """Find what a file's architecture stands for.
+
+    Raises:
+        UnsupportedModel: it is not known, or known not to be supported; the message says why.
+    """
+    rotated = sorted(key for key in metadata.values if key.startswith("prism.hadamard"))
+    if rotated:
+        message = (
+            f"{metadata.name}: {rotated[0]} says that the weights lie in a Hadamard-rotated basis, "
+            "in which activations would have to be rotated too; supported are unrotated files"
+        )
+        raise UnsupportedModel(message)
+    name = metadata.architecture
+    if (family := _FAMILIES.get(name)) is not None:
+        return family
+    why = f": {_LATER[name]} are not supported yet" if name in _LATER else ""
+    message = (
+        f"{metadata.name}: general.architecture is {name!r}{why}; supported: {', '.join(_FAMILIES)}"
+    )
+    raise UnsupportedModel(message)
+
+
+def config_of(
+    metadata: Metadata,
+    family: GgufFamily,
+    *,
+    vocab_size: int,
+    quantises_activations: bool,
+    rope_factors: dict[str, list[float]],
+) -> ConfigFile:
+    """Put the file's keys into the words of a `config.json`.
+
+    Args:
+        metadata: the file's keys.
+        family: what its architecture stands for.
+        vocab_size: rows of its embedding.
+        quantises_activations: where the architecture leaves it open, whether the type of the
+            weights stands for int8 activations.
+        rope_factors: factors of the frequencies that the file holds as tensors: "short" and
+            "long", or "all".
+    """
+    architecture = metadata.architecture
+
+    def value(key: str) -> Any:
+        return metadata.values.get(f"{architecture}.{key}")
+
+    hidden_size, num_heads = value("embedding_length"), value("attention.head_count")
+    config = family.config | {
+        "hidden_size": hidden_size,
+        "intermediate_size": value("feed_forward_length"),
+        "num_hidden_layers": value("block_count"),
+        "num_attention_heads": num_heads,
+        "num_key_value_heads": value("attention.head_count_kv"),
+        "head_dim": _head_dim(value, hidden_size, num_heads),
+        "vocab_size": vocab_size,
+        "max_position_embeddings": value("context_length"),
+        "rms_norm_eps": value("attention.layer_norm_rms_epsilon"),
+        "rope_theta": value("rope.freq_base"),
+        "rope_scaling": _rope_scaling(metadata, value, rope_factors),
+        "sliding_window": value("attention.sliding_window"),
+        "num_experts": value("expert_count"),
+        "attn_logit_softcapping": value("attn_logit_softcapping"),
+        "final_logit_softcapping": value("final_logit_softcapping"),
+    }
+    if quantises_activations and "architectures" in config:
+        config.setdefault("quantization_config", _BITNET)
+    if (activation := value("hidden_activation") or value("hidden_act")) is not None:
+        config["hidden_act"] = activation
+    if architecture == "minicpm":
+        config |= _minicpm(value, hidden_size)
+    told = {key: item for key, item in config.items() if item is not None}
+    return ConfigFile(told, metadata.name)
+
+
+def _head_dim(value: Any, hidden_size: Any, num_heads: Any) -> Any:
+    for key in ("attention.key_length", "rope.dimension_count"):
+        if value(key) is not None:
+            return value(key)
+    is_known = isinstance(hidden_size, int) and isinstance(num_heads, int) and num_heads > 0
+    return hidden_size // num_heads if is_known else None
+
+
+def _minicpm(value: Any, hidden_size: Any) -> dict[str, Any]:
+    """The multipliers as a config tells them; files hold what they come to."""
+    depth, layers, logits = value("residual_scale"), value("block_count"), value("logit_scale")
+    return {
+        "scale_emb": value("embedding_scale"),
+        "scale_depth": None if depth is None else depth * float(layers) ** 0.5,
+        "dim_model_base": None if logits is None else hidden_size / logits,
+    }
+
+
+def _rope_scaling(
+    metadata: Metadata, value: Any, factors: dict[str, list[float]]
+) -> dict[str, Any] | None:
+    kind = value("rope.scaling.type")
+    if "all" in factors:
+        return {
+            "rope_type": "longrope",
+            "short_factor": factors["all"],
+            "long_factor": factors["all"],
+            "factor": 1.0,
+            "attention_factor": 1.0,
+        }
+    scaling = {
+        "factor": value("rope.scaling.factor"),
+        "original_max_position_embeddings": value("rope.scaling.original_context_length"),
+        "attention_factor": value("rope.scaling.attn_factor"),
+    }
+    match kind:
+        case None | "none":
+            if "long" not in factors:
+                return None
+            kind = "longrope"
+        case "linear":
+            scaling = {"factor": scaling["factor"]}
+        case "yarn" | "longrope":
+            pass
+        case _:
+            message = f"{metadata.name}: rope.scaling.type is {kind!r}; supported: linear, yarn"
+            raise UnsupportedModel(message)
+    if kind == "longrope":
+        scaling |= {"short_factor": factors.get("short"), "long_factor": factors.get("long")}
+    return {"rope_type": kind} | {k: item for k, item in scaling.items() if item is not None}

@@ -10,6 +10,8 @@ for unused in ensurepip idlelib lib2to3 pydoc_data test tkinter turtledemo turtl
 done
 find "$python_library" -type d \( -name 'config-3*' -o -name __pycache__ \) -prune -exec rm -rf {} +
 python3 -m compileall -q -j 0 "$python_library"
+cd "$(dirname "$(command -v python3)")"
+rm -f pip* idle* 2to3* pydoc* python*-config python*-gdb.py
 
 rm -rf /usr/lib/*-linux-gnu/perl* /usr/lib/*-linux-gnu/libperl* /usr/share/perl* /usr/bin/*perl*
 rm -rf /usr/lib/*-linux-gnu/gconv /usr/lib/*-linux-gnu/libapt-* /usr/lib/apt /usr/bin/apt* /var/lib/apt

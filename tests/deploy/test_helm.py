@@ -153,7 +153,10 @@ def test_other_keys_make_other_pods() -> None:
 
 def test_who_needs_nobody_may_call_nobody() -> None:
     assert render()["NetworkPolicy"]["spec"]["egress"] == []
-    assert render({"model": "/models/mine"})["NetworkPolicy"]["spec"]["egress"] == []
+    for model in ("/models/mine", "small=/models/a,large=/models/b"):
+        assert render({"model": model})["NetworkPolicy"]["spec"]["egress"] == []
+    for model in ("org/name", "/models/mine, other=org/name"):
+        assert len(render({"model": model})["NetworkPolicy"]["spec"]["egress"]) == 1
     assert len(render(EVERYTHING)["NetworkPolicy"]["spec"]["egress"]) == 2
 
 

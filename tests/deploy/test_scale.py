@@ -26,9 +26,11 @@ def test_only_streams_of_a_killed_replica_fail_and_a_draining_one_gets_none(
 ) -> None:
     replicas = start_replicas(3)
     killed, drained, _ = replicas
-    drain_began = 0.0
+    killed_at = drain_began = 0.0
 
     def kill() -> None:
+        nonlocal killed_at
+        killed_at = time.monotonic()
         killed.signal(signal.SIGKILL)
 
     def drain() -> None:
@@ -58,7 +60,9 @@ def test_only_streams_of_a_killed_replica_fail_and_a_draining_one_gets_none(
     assert by_replica.keys() == {"replica1", "replica2", "replica3"}
     assert all(stream.text == whole for stream in streams if stream.is_whole)
     assert {stream.replica for stream in failed} <= {"replica1", ""}
-    assert all(stream.status in {200, 502} for stream in failed)
+    # 0: HAProxy hangs up without a word on a connection that it has answered on before.
+    assert all(stream.status in {0, 200, 502} for stream in failed)
+    assert all(stream.started < killed_at + 0.5 for stream in failed)
     assert 1 <= len(failed) <= 16  # at most what the killed one was computing
     assert len(late) >= 80
     assert {stream.replica for stream in late} == {"replica3"}

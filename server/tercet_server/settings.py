@@ -154,7 +154,7 @@ class Settings(BaseSettings):
     packing: str = AUTO_PACKING
     """How ternary weights are kept; auto: as a short measurement at load finds fastest."""
     head: Head = "int8"
-    activations: Activations = "int8"
+    activations: Activations = "int16"
     kv_type: KvType = "bf16"
     context: Annotated[int, Field(ge=2, le=2**20)] | None = None
     """Tokens of prompt and answer together; None: what the model was made for."""

@@ -148,7 +148,7 @@ def bench(
             envvar="TERCET_ACTIVATIONS",
             help="How activations are rounded where a model leaves them open.",
         ),
-    ] = "int8",
+    ] = "int16",
     as_json: Annotated[
         bool,
         typer.Option(

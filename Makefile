@@ -6,6 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 MODEL  ?=
 ARGS   ?=
+DOCKER ?= docker
 
 # What the extension and the environment are made of: a change here rebuilds before the next verb.
 CPP_SOURCES := $(shell find cpp -name '*.cc' -o -name '*.h' -o -name CMakeLists.txt)
@@ -15,15 +16,16 @@ STAMP_DEV   := $(VENV)/.installed-dev
 STAMP_BENCH := $(VENV)/.installed-bench
 STAMP_CORE  := $(VENV)/.built
 
+comma := ,
 export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # one pip at a time in one environment; compilers run in parallel by themselves
 .PHONY: help serve chat speed bench setup build check fix test test-py test-cpp test-isa test-san test-browser test-clients test-training prove-oracle tidy mutants \
-        load-test docker up size clean
+        load-test docker docker-test up helm-test test-scale test-ray test-deploy size clean
 
 help: ## list the verbs
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 # What Debian and Ubuntu keep in packages of their own is asked for before anything is downloaded.
 $(BIN)/python:
@@ -141,11 +143,32 @@ mutants: $(STAMP_DEV) $(STAMP_CORE) ## every listed mutant must die
 load-test: $(STAMP_DEV) $(STAMP_CORE) ## a minute of 64 clients, a third of whom hang up
 	$(BIN)/python -m benchmarks.load $(ARGS)
 
-docker: ## build the image
-	docker build -f docker/Dockerfile -t tercet .
+# What the image is built on and with: BASE_IMAGE=..., CA=bundle.crt for a network with its own authority.
+DOCKER_BUILD := $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(if $(CA),--secret id=ca$(comma)src=$(CA))
+
+docker: ## build the image (BASE_IMAGE=..., CA=bundle.crt)
+	DOCKER_BUILDKIT=1 $(DOCKER) build -f docker/Dockerfile $(DOCKER_BUILD) -t tercet .
+
+docker-test: $(STAMP_CORE) ## build the image and hold it to its promises (needs a docker engine)
+	DOCKER=$(DOCKER) BASE_IMAGE=$(BASE_IMAGE) CA=$(CA) $(BIN)/python docker/test.py $(ARGS)
 
 up: ## run the image with compose
-	docker compose up --build
+	$(DOCKER) compose up --build
+
+test-scale: $(STAMP_DEV) $(STAMP_CORE) ## three replicas behind HAProxy: one is killed, one drained (apt install haproxy)
+	$(BIN)/pytest -s tests/deploy/test_scale.py
+
+test-ray: $(STAMP_DEV) $(STAMP_CORE) ## two replicas on Ray Serve; installs Ray (0.5 GB)
+	-$(BIN)/python -m pip install --quiet "ray[serve]>=2.60"
+	$(BIN)/pytest -s tests/deploy/test_ray.py
+
+helm-test: $(STAMP_DEV) $(STAMP_CORE) ## render the Helm chart and hold it against Kubernetes' schemas
+	-$(BIN)/python -m pip install --quiet --group deploy
+	$(BIN)/pytest tests/deploy/test_helm.py
+
+test-deploy: $(STAMP_DEV) $(STAMP_CORE) ## all of deploy/ that can be checked here (apt install haproxy prometheus)
+	-$(BIN)/python -m pip install --quiet --group deploy
+	$(BIN)/pytest tests/deploy
 
 size: ## lines per file, longest first
 	@git ls-files '*.py' '*.cc' '*.h' | xargs wc -l | sort -rn | head -40

@@ -88,42 +88,45 @@ Activation ParseActivation(const std::string& name) {
 
 void BindConfig(py::module_& m) {
   py::class_<ModelConfig>(m, "ModelConfig")
-      .def(py::init(
-               [](std::size_t num_layers, std::size_t hidden_size, std::size_t intermediate_size,
-                  std::size_t num_heads, std::size_t num_kv_heads, std::size_t head_dim,
-                  std::size_t vocab_size, std::size_t max_context, float rms_norm_eps,
-                  const std::vector<double>& rope_frequencies, double rope_scale,
-                  const std::string& activation, bool has_sub_norms, bool has_head_norms,
-                  std::optional<float> linear_norm_eps, float embedding_scale, float residual_scale,
-                  float logit_scale, std::size_t weight_group, std::size_t activation_group) {
-                 const ModelConfig config{.num_layers = num_layers,
-                                          .hidden_size = hidden_size,
-                                          .intermediate_size = intermediate_size,
-                                          .num_heads = num_heads,
-                                          .num_kv_heads = num_kv_heads,
-                                          .head_dim = head_dim,
-                                          .vocab_size = vocab_size,
-                                          .max_context = max_context,
-                                          .rms_norm_eps = rms_norm_eps,
-                                          .rope_frequencies = rope_frequencies,
-                                          .rope_scale = rope_scale,
-                                          .activation = ParseActivation(activation),
-                                          .has_sub_norms = has_sub_norms,
-                                          .has_head_norms = has_head_norms,
-                                          .has_linear_norms = linear_norm_eps.has_value(),
-                                          .linear_norm_eps = linear_norm_eps.value_or(0.0F),
-                                          .embedding_scale = embedding_scale,
-                                          .residual_scale = residual_scale,
-                                          .logit_scale = logit_scale,
-                                          .grid = {weight_group, activation_group}};
-                 config.Check();
-                 return config;
-               }),
+      .def(py::init([](std::size_t num_layers, std::size_t hidden_size,
+                       std::size_t intermediate_size, std::size_t num_heads,
+                       std::size_t num_kv_heads, std::size_t head_dim, std::size_t vocab_size,
+                       std::size_t max_context, float rms_norm_eps,
+                       const std::vector<double>& rope_frequencies, double rope_scale,
+                       const std::string& activation, bool has_sub_norms, bool has_head_norms,
+                       std::optional<float> linear_norm_eps, float embedding_scale,
+                       float residual_scale, float logit_scale, std::size_t weight_group,
+                       std::size_t activation_group, bool has_two_terms) {
+             const ModelConfig config{.num_layers = num_layers,
+                                      .hidden_size = hidden_size,
+                                      .intermediate_size = intermediate_size,
+                                      .num_heads = num_heads,
+                                      .num_kv_heads = num_kv_heads,
+                                      .head_dim = head_dim,
+                                      .vocab_size = vocab_size,
+                                      .max_context = max_context,
+                                      .rms_norm_eps = rms_norm_eps,
+                                      .rope_frequencies = rope_frequencies,
+                                      .rope_scale = rope_scale,
+                                      .activation = ParseActivation(activation),
+                                      .has_sub_norms = has_sub_norms,
+                                      .has_head_norms = has_head_norms,
+                                      .has_linear_norms = linear_norm_eps.has_value(),
+                                      .linear_norm_eps = linear_norm_eps.value_or(0.0F),
+                                      .embedding_scale = embedding_scale,
+                                      .residual_scale = residual_scale,
+                                      .logit_scale = logit_scale,
+                                      .grid = {.weight_group = weight_group,
+                                               .activation_group = activation_group,
+                                               .has_two_terms = has_two_terms}};
+             config.Check();
+             return config;
+           }),
            py::kw_only(), "num_layers"_a, "hidden_size"_a, "intermediate_size"_a, "num_heads"_a,
            "num_kv_heads"_a, "head_dim"_a, "vocab_size"_a, "max_context"_a, "rms_norm_eps"_a,
            "rope_frequencies"_a, "rope_scale"_a, "activation"_a, "has_sub_norms"_a,
            "has_head_norms"_a, "linear_norm_eps"_a, "embedding_scale"_a, "residual_scale"_a,
-           "logit_scale"_a, "weight_group"_a, "activation_group"_a);
+           "logit_scale"_a, "weight_group"_a, "activation_group"_a, "has_two_terms"_a);
 }
 
 // The bytes are a view that somebody keeps alive.

@@ -85,33 +85,65 @@ float Normalize(std::span<const float> scales, std::span<std::uint16_t> halves) 
   return unit;
 }
 
+// Calls gemm(begin, end) for stretches of tiles, over all threads.
+template <typename Gemm>
+void ForTiles(ThreadPool& pool, std::size_t tile_begin, std::size_t tile_end, std::size_t tile_cost,
+              const Gemm& gemm) {
+  const std::size_t num_tiles = tile_end - tile_begin;
+  const std::size_t per_task = TilesPerTask(num_tiles, pool.num_threads(), tile_cost);
+  pool.Run((num_tiles + per_task - 1) / per_task, [&](std::size_t task, std::size_t) {
+    const std::size_t begin = tile_begin + task * per_task;
+    gemm(begin, std::min(begin + per_task, tile_end));
+  });
+}
+
+// Tokens of two terms that are multiplied at a time: their rows of sums are added by the thread
+// that has just written them.
+constexpr std::size_t kPairsAtOnce = 16;
+
+// A product of two rows a token: out[t] = product[2 t] + product[2 t + 1].
+void MultiplyPairs(const WeightPacking& packing, const GroupedMatrix& matrix, const Activations& x,
+                   std::size_t num_tokens, std::size_t begin, std::size_t end, float* out,
+                   std::size_t out_stride) {
+  const std::size_t first = begin * kTileRows;
+  const std::size_t width = std::min(end * kTileRows, matrix.rows) - first;
+  std::vector<float> products(2 * std::min(num_tokens, kPairsAtOnce) * width);
+  for (std::size_t token = 0; token < num_tokens; token += kPairsAtOnce) {
+    const std::size_t count = std::min(kPairsAtOnce, num_tokens - token);
+    const GroupedRows rows = x.GroupedView(token, count, matrix.cols);
+    packing.grouped->gemm(&matrix, &rows, begin, end, products.data() - first, width);
+    for (std::size_t t = 0; t < count; ++t) {
+      const float* pair = &products[2 * t * width];
+      float* to = out + (token + t) * out_stride + first;
+      for (std::size_t n = 0; n < width; ++n) {
+        to[n] = pair[n] + pair[width + n];
+      }
+    }
+  }
+}
+
 }  // namespace
 
 void Multiply(ThreadPool& pool, const WeightPacking& packing, const PackedMatrix& w,
               const Activations& x, std::size_t num_tokens, std::size_t tile_begin,
               std::size_t tile_end, float* out, std::size_t out_stride) {
-  const std::size_t num_tiles = tile_end - tile_begin;
-  const std::size_t per_task =
-      TilesPerTask(num_tiles, pool.num_threads(), kTileRows * w.cols * num_tokens);
-  const std::size_t num_tasks = (num_tiles + per_task - 1) / per_task;
-  const auto for_tiles = [&](const auto& gemm) {
-    pool.Run(num_tasks, [&](std::size_t task, std::size_t) {
-      const std::size_t begin = tile_begin + task * per_task;
-      gemm(begin, std::min(begin + per_task, tile_end));
-    });
-  };
-  if (packing.grouped != nullptr) {
-    const GroupedMatrix matrix{w.packed, w.row_scales, w.rows, w.cols, packing.grid.group()};
-    const GroupedRows rows = x.GroupedView(num_tokens, w.cols);
-    for_tiles([&](std::size_t begin, std::size_t end) {
-      packing.grouped->gemm(&matrix, &rows, begin, end, out, out_stride);
+  const std::size_t tile_cost = kTileRows * w.cols * num_tokens * x.num_terms();
+  if (packing.grouped == nullptr) {
+    const TernaryMatrix matrix{w.packed, w.row_scales, w.rows, w.cols};
+    const Int8Rows rows = x.View(num_tokens, w.cols);
+    ForTiles(pool, tile_begin, tile_end, tile_cost, [&](std::size_t begin, std::size_t end) {
+      packing.plain->gemm(&matrix, &rows, begin, end, out, out_stride);
     });
     return;
   }
-  const TernaryMatrix matrix{w.packed, w.row_scales, w.rows, w.cols};
-  const Int8Rows rows = x.View(num_tokens, w.cols);
-  for_tiles([&](std::size_t begin, std::size_t end) {
-    packing.plain->gemm(&matrix, &rows, begin, end, out, out_stride);
+  const GroupedMatrix matrix{w.packed, w.row_scales, w.rows, w.cols, packing.grid.group()};
+  const GroupedRows rows = x.GroupedView(0, num_tokens, w.cols);
+  ForTiles(pool, tile_begin, tile_end, tile_cost, [&](std::size_t begin, std::size_t end) {
+    if (x.num_terms() == 2) {
+      MultiplyPairs(packing, matrix, x, num_tokens, begin, end, out, out_stride);
+    } else {
+      packing.grouped->gemm(&matrix, &rows, begin, end, out, out_stride);
+    }
   });
 }
 
@@ -261,7 +293,7 @@ void Linear::SetNorm(std::size_t part, std::span<const float> gains) {
 void Linear::Multiply(const Kernels& kernels, ThreadPool& pool, const Activations& x,
                       std::size_t num_tokens, float* out) const {
   tercet::Multiply(pool, packing_, Matrix(), x, num_tokens, 0, rows_ / kTileRows, out, rows_);
-  outliers_.AddProducts(pool, x.GroupedView(num_tokens, cols_), x.group(), out, rows_);
+  outliers_.AddProducts(pool, x, num_tokens, cols_, out, rows_);
   AddBias(kernels, pool, num_tokens, out);
 }
 

@@ -33,22 +33,25 @@ void Outliers::Take(std::span<const Outlier> outliers, std::size_t rows, std::si
   outliers_.assign(outliers.begin(), outliers.end());
 }
 
-void Outliers::AddProducts(ThreadPool& pool, const GroupedRows& x, std::size_t group, float* out,
-                           std::size_t stride) const {
+void Outliers::AddProducts(ThreadPool& pool, const Activations& x, std::size_t num_tokens,
+                           std::size_t cols, float* out, std::size_t stride) const {
   if (outliers_.empty()) {
     return;
   }
-  pool.ForEach(x.num_rows, outliers_.size(), [&](std::size_t t, std::size_t) {
-    const std::int8_t* values = x.values + t * x.stride;
-    const float* scales = x.scales + t * x.num_groups;
+  const std::size_t num_terms = x.num_terms();
+  const GroupedRows rows = x.GroupedView(0, num_tokens, cols);
+  pool.ForEach(num_tokens, outliers_.size() * num_terms, [&](std::size_t token, std::size_t) {
     for (auto it = outliers_.begin(); it != outliers_.end();) {
       const std::uint32_t row = it->row;
       float sum = 0;
       for (; it != outliers_.end() && it->row == row; ++it) {
-        const float value = static_cast<float>(values[it->col]) * scales[it->col / group];
-        sum = std::fma(it->value, value, sum);
+        for (std::size_t m = token * num_terms; m < (token + 1) * num_terms; ++m) {
+          const float scale = rows.scales[m * rows.num_groups + it->col / x.group()];
+          const float value = static_cast<float>(rows.values[m * rows.stride + it->col]) * scale;
+          sum = std::fma(it->value, value, sum);
+        }
       }
-      out[t * stride + row] += sum;
+      out[token * stride + row] += sum;
     }
   });
 }

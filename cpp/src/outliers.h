@@ -6,8 +6,8 @@
 #include <span>
 #include <vector>
 
+#include "activations.h"
 #include "formats/ternary_row.h"
-#include "kernels/kernels.h"
 #include "tercet/thread_pool.h"
 
 namespace tercet {
@@ -25,10 +25,10 @@ class Outliers {
   std::size_t count() const { return outliers_.size(); }
   std::size_t bytes() const { return outliers_.size() * sizeof(Outlier); }
 
-  // out[t * stride + row] += sum, where over the row's outliers, by ascending column, from 0
-  // sum = fma(value, float(x value) * x scale, sum).
-  void AddProducts(ThreadPool& pool, const GroupedRows& x, std::size_t group, float* out,
-                   std::size_t stride) const;
+  // out[t * stride + row] += sum, where over the row's outliers, by ascending column, and a token's
+  // terms, from 0  sum = fma(value, float(x value) * x scale, sum).
+  void AddProducts(ThreadPool& pool, const Activations& x, std::size_t num_tokens, std::size_t cols,
+                   float* out, std::size_t stride) const;
 
  private:
   std::vector<Outlier> outliers_;  // by row, then column

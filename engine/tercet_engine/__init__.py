@@ -19,6 +19,7 @@ from tercet_engine.completion_stream import CompletionStream
 from tercet_engine.config import (
     AUTO_PACKING,
     BLOCK_SIZE,
+    Activations,
     EngineConfig,
     Head,
     KvType,
@@ -94,6 +95,7 @@ __all__ = [
     "MAX_STOP_STRINGS",
     "MAX_STOP_TOKEN_IDS",
     "SYNTHETIC_SHAPES",
+    "Activations",
     "AsyncEngine",
     "ChatPrompt",
     "ChatTemplate",

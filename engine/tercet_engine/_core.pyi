@@ -70,6 +70,7 @@ class ModelConfig:
         logit_scale: float,
         weight_group: int,
         activation_group: int,
+        has_two_terms: bool,
     ) -> None: ...
 
 class TensorSource:

@@ -62,6 +62,7 @@ _AS_THEY_ARE: Final = (
     "logit_scale",
     "weight_group",
     "activation_group",
+    "has_two_terms",
 )
 
 
@@ -152,6 +153,7 @@ def load_model(
     config = _kept_as_it_lies(source, config, kernels)
     if not isinstance(source, PackedCheckpoint) and source.needs_grid:
         source = source.with_shape(find_grid(source, progress))
+    source = source.with_shape(rounded_as_asked(source.shape, config))
     check_packing(config.packing, kernels, source.shape)
     sizes = core_config(source.shape)
     plan = plan_memory(
@@ -179,6 +181,7 @@ def memory_needs(source: WeightSource | PackedCheckpoint, config: EngineConfig) 
     kernels = choose_kernels(config.kernels)
     config = _kept_as_it_lies(source, config, kernels)
     shape = replace(source.shape, weight_group=64) if source.needs_grid else source.shape
+    shape = rounded_as_asked(shape, config)
     check_packing(config.packing, kernels, shape)
     sizes = core_config(shape)
     return MemoryNeeds(
@@ -227,6 +230,12 @@ def _build(
         plan=plan,
         fingerprint=_fingerprint(source.shape, plan.max_context, facts, config),
     )
+
+
+def rounded_as_asked(shape: ModelShape, config: EngineConfig) -> ModelShape:
+    """The shape with activations rounded as the config asks, where the model leaves it open."""
+    is_open = shape.activation_group != 0
+    return replace(shape, has_two_terms=is_open and config.activations == "int16")
 
 
 def head_kind(shape: ModelShape, config: EngineConfig) -> str:

@@ -35,6 +35,7 @@ class ModelShape:
         weight_group: columns that share a scale: 64, 128 or 256; 0: a whole row does.
         activation_group: columns of activations that share an int8 scale; 0: all of a token's do,
             as models that define int8 activations (W1.58A8) want it.
+        has_two_terms: activations of groups are the sum of two int8 terms, about 16 bits.
         has_ternary_head: the output head is ternary like the other matrices.
     """
 
@@ -58,6 +59,7 @@ class ModelShape:
     logit_scale: float = 1.0
     weight_group: int = 0
     activation_group: int = 0
+    has_two_terms: bool = False
     has_ternary_head: bool = False
 
     @property

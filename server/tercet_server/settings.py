@@ -25,7 +25,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from tercet_engine import AUTO_PACKING, EngineConfig, Head, KvType, Speculation
+from tercet_engine import AUTO_PACKING, Activations, EngineConfig, Head, KvType, Speculation
 from tercet_server.config_file import InvalidConfigFile, read_config_file
 from tercet_server.words import path_of, sentence_of
 
@@ -154,6 +154,7 @@ class Settings(BaseSettings):
     packing: str = AUTO_PACKING
     """How ternary weights are kept; auto: as a short measurement at load finds fastest."""
     head: Head = "int8"
+    activations: Activations = "int16"
     kv_type: KvType = "bf16"
     context: Annotated[int, Field(ge=2, le=2**20)] | None = None
     """Tokens of prompt and answer together; None: what the model was made for."""
@@ -186,6 +187,7 @@ class Settings(BaseSettings):
             kernels=self.kernels,
             packing=self.packing,
             head=self.head,
+            activations=self.activations,
             kv_type=self.kv_type,
             prefix_cache=self.prefix_cache,
             max_step_ms=self.max_step_ms,

@@ -31,6 +31,7 @@ MODELS = {
     "llama with int8 activations": (SameWeights("llama", is_packed=True), ("i2_s",)),
     "llama": (SameWeights("llama"), ("tq1_0", "tq2_0", "q2_0_g64", "q2_0_g128", "f16", "bf16")),
     "llama in groups of 256": (SameWeights("llama", scale_group=256), ("tq1_0", "tq2_0", "f32")),
+    "minicpm in groups of 256": (SameWeights("minicpm", scale_group=256), ("tq2_0", "f16")),
     "qwen3 in groups of 128": (
         SameWeights("qwen3", scale_group=128, has_ternary_tables=True),
         ("q2_0_g64", "q2_0_g128", "pq2_0", "ptq1_0", "f16"),
@@ -60,3 +61,15 @@ def test_the_grid_is_found_from_the_numbers_alone(tmp_path: Path, group: int, fo
     folder = SameWeights("qwen3", scale_group=group).write_folder(tmp_path)
 
     assert load(folder).shape.weight_group == found
+
+
+@pytest.mark.parametrize("layout", ["q8_0", "q6_k", "q4_0"])
+def test_embeddings_and_heads_of_quantised_numbers_mean_those_numbers(
+    tmp_path: Path, layout: str
+) -> None:
+    model = SameWeights("llama").with_numbers(layout)
+
+    folder = load(model.write_folder(tmp_path / "folder"))
+    file = load(model.write_gguf(tmp_path / "model.gguf", "tq2_0"))
+
+    assert tokens(file) == tokens(folder)

@@ -105,3 +105,45 @@ LAYOUTS: dict[str, tuple[int, Callable[[Array, Array], bytes]]] = {
     "ptq1_0": (143, ptq1_0),
 }
 """Each type's id and encoder."""
+
+
+def drawn_q8_0(random: np.random.Generator, rows: int, cols: int) -> tuple[bytes, Array]:
+    """Random blocks of 32: a scale, then int8 each; and what they mean."""
+    count = rows * cols // 32
+    scales = random.uniform(0.001, 0.02, (count, 1)).astype(np.float16)
+    numbers = random.integers(-128, 128, (count, 32)).astype(np.int8)
+    meaning = scales.astype(np.float32) * numbers
+    return _joined(scales, numbers.view(np.uint8)), meaning.reshape(rows, cols)
+
+
+def drawn_q4_0(random: np.random.Generator, rows: int, cols: int) -> tuple[bytes, Array]:
+    """Random blocks of 32: a scale, then 16 bytes; lower halves first, less 8."""
+    count = rows * cols // 32
+    scales = random.uniform(0.01, 0.2, (count, 1)).astype(np.float16)
+    packed = random.integers(0, 256, (count, 16)).astype(np.uint8)
+    numbers = np.concatenate([packed & 15, packed >> 4], axis=1).astype(np.float32) - 8
+    return _joined(scales, packed), (scales.astype(np.float32) * numbers).reshape(rows, cols)
+
+
+def drawn_q6_k(random: np.random.Generator, rows: int, cols: int) -> tuple[bytes, Array]:
+    """Random blocks of 256 in two halves: low 4 bits, high 2 bits, a scale for 16; then a scale."""
+    count = rows * cols // 256
+    numbers = random.integers(0, 64, (count, 2, 4, 32)).astype(np.uint8)
+    low, high = numbers & 15, numbers >> 4
+    fours = np.concatenate([low[:, :, 0] | low[:, :, 2] << 4, low[:, :, 1] | low[:, :, 3] << 4], 2)
+    twos = high[:, :, 0] | high[:, :, 1] << 2 | high[:, :, 2] << 4 | high[:, :, 3] << 6
+    sub_scales = random.integers(-32, 33, (count, 16)).astype(np.int8)
+    scales = random.uniform(0.0005, 0.002, (count, 1)).astype(np.float16)
+    parts = [fours.reshape(count, 128), twos.reshape(count, 64), sub_scales.view(np.uint8)]
+    content = np.concatenate([*parts, scales.view(np.uint8)], axis=1).tobytes()
+    each = scales.astype(np.float32) * sub_scales.astype(np.float32)
+    signed = numbers.reshape(count, 16, 16).astype(np.float32) - 32
+    return content, (each[:, :, None] * signed).reshape(rows, cols)
+
+
+def _joined(scales: Array, packed: Array) -> bytes:
+    return np.concatenate([scales.view(np.uint8), packed], axis=1).tobytes()
+
+
+DRAWN = {"q4_0": (2, drawn_q4_0), "q8_0": (8, drawn_q8_0), "q6_k": (14, drawn_q6_k)}
+"""Quantised numbers: each type's id, and random ones."""

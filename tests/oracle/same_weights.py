@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tests.oracle.gguf_layouts import LAYOUTS, values
+from tests.oracle.gguf_layouts import DRAWN, LAYOUTS, values
 from tests.oracle.gguf_writer import GgufWriter, Tensor
 from tests.oracle.make_tiny import Tensors, TinyCheckpoint, pack
 
@@ -49,6 +49,7 @@ _NORMS = {
 _NORMS_OF = {
     "bitnet-b1.58": ("attention", "feed_forward", "attention_sub", "feed_forward_sub"),
     "llama": ("attention", "feed_forward"),
+    "minicpm": ("attention", "feed_forward"),
     "qwen3": ("attention", "feed_forward", "query", "key"),
 }
 _CONFIG_OF = {
@@ -59,6 +60,19 @@ _CONFIG_OF = {
         "tie_word_embeddings": True,
     },
     "llama": {"architectures": ["LlamaForCausalLM"], "hidden_act": "silu"},
+    "minicpm": {
+        "architectures": ["MiniCPMForCausalLM"],
+        "hidden_act": "silu",
+        "scale_emb": 12,
+        "scale_depth": 1.4,
+        "dim_model_base": 64,
+        "rope_scaling": {
+            "rope_type": "longrope",
+            "short_factor": [1.0 + 0.01 * pair for pair in range(32)],
+            "long_factor": [1.0 + 0.5 * pair for pair in range(32)],
+            "original_max_position_embeddings": 64,
+        },
+    },
     "qwen3": {"architectures": ["Qwen3ForCausalLM"], "hidden_act": "silu"},
 }
 _BITLINEAR = {"quantization_config": {"quant_method": "bitnet"}}
@@ -93,6 +107,7 @@ class SameWeights:
                 self.norms[layer, name] = _exact(random.uniform(0.5, 1.5, _NORMS[name][2]))
         is_tied = self.architecture == "bitnet-b1.58"
         gain = 0.02 if is_tied else 0.1  # logits that leave several tokens likely
+        self.numbers: dict[str, tuple[int, bytes, Array]] = {}
         self.norms[-1, "final"] = _exact(random.uniform(0.5, 1.5, HIDDEN) * gain)
         names = ("embedding",) if is_tied else ("embedding", "head")
         for name in names:
@@ -101,6 +116,14 @@ class SameWeights:
                 if self.has_ternary_tables
                 else _plain(_exact(random.standard_normal((VOCAB, HIDDEN))))
             )
+
+    def with_numbers(self, layout: str) -> "SameWeights":
+        """Take an embedding and a head of quantised numbers."""
+        type_id, draw = DRAWN[layout]
+        for name in self.tables:
+            content, meaning = draw(self._random, VOCAB, HIDDEN)
+            self.numbers[name] = (type_id, content, meaning)
+        return self
 
     def write_folder(self, folder: Path) -> Path:
         tensors: Tensors = {}
@@ -117,7 +140,9 @@ class SameWeights:
             norm = "model.norm" if layer < 0 else f"model.layers.{layer}.{_NORMS[name][0]}"
             tensors[f"{norm}.weight"] = ("F32", gains)
         for name, tensor in (("embedding", "model.embed_tokens"), ("head", "lm_head")):
-            if name in self.tables:
+            if name in self.numbers:
+                tensors[f"{tensor}.weight"] = ("F32", self.numbers[name][2])
+            elif name in self.tables:
                 table = values(*self.tables[name])
                 tensors[f"{tensor}.weight"] = ("F16", table.astype(np.float16))
         return TinyCheckpoint(self._config(), tensors).write(folder)
@@ -132,9 +157,17 @@ class SameWeights:
             norm = "output_norm" if layer < 0 else f"blk.{layer}.{_NORMS[name][1]}"
             tensors[f"{norm}.weight"] = Tensor(0, gains.shape, gains.tobytes())
         for name, tensor in (("embedding", "token_embd"), ("head", "output")):
-            if name in self.tables:
+            if name in self.numbers:
+                type_id, content, meaning = self.numbers[name]
+                tensors[f"{tensor}.weight"] = Tensor(type_id, meaning.shape, content)
+            elif name in self.tables:
                 kind = layout if self.has_ternary_tables else "f16"
                 tensors[f"{tensor}.weight"] = self._stored(*self.tables[name], kind)
+        if self.architecture == "minicpm":
+            scaling = _CONFIG_OF["minicpm"]["rope_scaling"]
+            for name in ("short", "long"):
+                factors = np.array(scaling[f"{name}_factor"], np.float32)
+                tensors[f"rope_factors_{name}.weight"] = Tensor(0, (32,), factors.tobytes())
         path.write_bytes(GgufWriter(self.metadata() | metadata, tensors).to_bytes())
         return path
 
@@ -151,6 +184,14 @@ class SameWeights:
             "attention.layer_norm_rms_epsilon": 1e-5,
             "rope.freq_base": 10_000.0,
         }
+        if self.architecture == "minicpm":
+            keys |= {
+                "embedding_scale": 12.0,
+                "residual_scale": 1.4 / 2**0.5,
+                "logit_scale": HIDDEN / 64,
+                "rope.scaling.type": "longrope",
+                "rope.scaling.original_context_length": 64,
+            }
         own = {f"{self.architecture}.{key}": value for key, value in keys.items()}
         return {"general.architecture": self.architecture} | own
 
@@ -187,7 +228,7 @@ class SameWeights:
 
     def _in_pairs(self, name: str, rows: Array) -> Array:
         """Rows of queries and keys as converters of `llama` write them: (i, i + half) together."""
-        if self.architecture != "llama" or name not in {"q", "k"}:
+        if self.architecture not in {"llama", "minicpm"} or name not in {"q", "k"}:
             return rows
         heads = rows.reshape(-1, 2, HEAD_DIM // 2, rows.shape[1])
         return np.ascontiguousarray(heads.swapaxes(1, 2).reshape(rows.shape))

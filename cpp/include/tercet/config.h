@@ -14,6 +14,9 @@ enum class Activation { kRelu2, kSilu };
 struct Grid {
   std::size_t weight_group = 0;
   std::size_t activation_group = 0;
+  // Activations of groups are the sum of two int8 terms, the second of what the first leaves: about
+  // 16 bits.
+  bool has_two_terms = false;
 
   // The groups that products are computed in, the smaller of both; 0: none.
   std::size_t group() const {

@@ -25,6 +25,7 @@ CONFIG: Final = EngineConfig(
     max_batch_tokens=256,
     max_sequences=8,
     head="bf16",
+    activations="int16",
     kv_type="f32",
     touch_kv_cache=False,
     speculation="off",

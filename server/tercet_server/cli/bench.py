@@ -140,6 +140,15 @@ def bench(
             help="How keys and values are kept: f32 is exact, at twice the memory; int8 at half.",
         ),
     ] = "bf16",
+    activations: Annotated[
+        str,
+        typer.Option(
+            parser=one_of("int8", "int16"),
+            metavar="int8|int16",
+            envvar="TERCET_ACTIVATIONS",
+            help="How activations are rounded where a model leaves them open.",
+        ),
+    ] = "int16",
     as_json: Annotated[
         bool,
         typer.Option(
@@ -181,6 +190,7 @@ def bench(
         packing=packing,
         head=head,  # type: ignore[arg-type] # parsed to be one of its values
         kv_type=kv_type,  # type: ignore[arg-type] # the same
+        activations=activations,  # type: ignore[arg-type] # the same
         touch_kv_cache=False,  # so that the peak is of what the workload really holds
         prefix_cache=False,
         max_step_ms=0,

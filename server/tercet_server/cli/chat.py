@@ -172,6 +172,7 @@ def _load(model: str | None, given: dict[str, Any]) -> Answerer:
         kernels=settings.kernels,
         packing=settings.packing,
         head=settings.head,
+        activations=settings.activations,
         kv_type=settings.kv_type,
         touch_kv_cache=False,
     )

@@ -56,6 +56,11 @@ WORDINGS: Final[Mapping[str, Wording]] = {
         "Model", "How keys and values are kept: f32 is exact, at twice the memory; int8 at half."
     ),
     "head": Wording("Model", "How the output head is stored; bf16 is exact and twice as large."),
+    "activations": Wording(
+        "Model",
+        "How activations are rounded where a model leaves them open: int8 reads prompts twice as "
+        "fast, int16 is as good as floats.",
+    ),
     "threads": Wording(
         "Engine", "Worker threads; unset: what CPU affinity and the container's quota allow.", "N"
     ),

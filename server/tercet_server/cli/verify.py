@@ -64,8 +64,9 @@ def verify_command(
 ) -> None:
     """Compare a model with published numbers, and with itself.
 
-    Computes as exactly as the engine can (--head bf16, --kv-type f32). Where no published numbers
-    are known, what must hold for every model is still checked. Exits with 1 if a check fails.
+    Computes as exactly as the engine can (--head bf16, --kv-type f32, --activations int16). Where
+    no published numbers are known, what must hold for every model is still checked. Exits with 1 if
+    a check fails.
     """
     with showing_fetch(quiet=as_json) as fetching:
         folder = find_model(model or os.environ.get("TERCET_MODEL") or None, fetching)

@@ -143,7 +143,7 @@ class LoadedModel:
 def load_model(
     source: WeightSource | PackedCheckpoint, config: EngineConfig, progress: ProgressListener
 ) -> LoadedModel:
-    """Pack a model for this machine; a converted one is used as it lies, if no packing is asked.
+    """Pack a model for this machine; a converted one is taken as it lies, if no packing is asked.
 
     Raises:
         LoadError: a tensor is damaged, the memory is too small, or the kernels cannot run.

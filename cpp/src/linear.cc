@@ -34,6 +34,35 @@ void RequireFew(std::size_t num_off_grid, std::size_t num_weights) {
   }
 }
 
+void RequireCount(const char* what, std::size_t given, std::size_t needed) {
+  if (given != needed) {
+    throw std::invalid_argument("there are " + std::to_string(given) + " " + what +
+                                "; this model needs " + std::to_string(needed));
+  }
+}
+
+// Calls pack(tile, worker) for every tile; of what it throws, the first tile's comes out.
+template <typename PackOne>
+void PackTiles(ThreadPool& pool, std::size_t num_tiles, const PackOne& pack) {
+  std::mutex mutex;
+  std::size_t bad_tile = num_tiles;
+  std::string fault;
+  pool.Run(num_tiles, [&](std::size_t tile, std::size_t worker) {
+    try {
+      pack(tile, worker);
+    } catch (const std::invalid_argument& error) {
+      const std::lock_guard lock(mutex);
+      if (tile < bad_tile) {
+        bad_tile = tile;
+        fault = error.what();
+      }
+    }
+  });
+  if (bad_tile < num_tiles) {
+    throw std::invalid_argument(fault);
+  }
+}
+
 // Writes a row's scales as float16 and returns what they are multiplied by: their magnitude where
 // they share one, else a power of two that makes the largest of them one to two, so that nothing is
 // rounded that was a float16 or bfloat16 in the file.
@@ -125,8 +154,7 @@ Linear::Linear(const WeightPacking& packing, std::span<const std::size_t> part_r
     parts_.push_back({.offset = rows_, .rows = rows});
     rows_ += RoundUp(rows, kTileRows);
   }
-  packed_ = AlignedBuffer<std::uint8_t>(packing.Bytes(rows_, cols_),
-                                        AlignedBuffer<std::uint8_t>::Pages::kHuge);
+  packed_ = PackedBytes(packing.Bytes(rows_, cols_));
   row_scales_ = AlignedBuffer<float>(rows_);
 }
 
@@ -151,23 +179,9 @@ void Linear::Pack(ThreadPool& pool, std::size_t part, const TensorSource& source
                   float multiplier) {
   std::vector<TileScratch> scratch(pool.num_threads(), TileScratch(cols_, packing_.grid));
   const std::size_t num_tiles = RoundUp(parts_[part].rows, kTileRows) / kTileRows;
-  std::mutex mutex;
-  std::size_t bad_tile = num_tiles;
-  std::string fault;
-  pool.Run(num_tiles, [&](std::size_t tile, std::size_t worker) {
-    try {
-      PackTile(source, part, tile, multiplier, scratch[worker]);
-    } catch (const std::invalid_argument& error) {
-      const std::lock_guard lock(mutex);
-      if (tile < bad_tile) {
-        bad_tile = tile;
-        fault = error.what();
-      }
-    }
+  PackTiles(pool, num_tiles, [&](std::size_t tile, std::size_t worker) {
+    PackTile(source, part, tile, multiplier, scratch[worker]);
   });
-  if (bad_tile < num_tiles) {
-    throw std::invalid_argument(fault);
-  }
   std::size_t num_off_grid = 0;
   for (const TileScratch& one : scratch) {
     num_off_grid += one.outliers.size();
@@ -214,13 +228,56 @@ void Linear::PackTile(const TensorSource& source, std::size_t part, std::size_t 
   // tile.
   RequireFew(scratch.outliers.size() > kTileRows * cols_ ? scratch.outliers.size() : 0,
              parts_[part].rows * cols_);
-  const std::size_t packed_tile = offset / kTileRows + tile;
+  PackCodes(offset / kTileRows + tile, scratch);
+}
+
+void Linear::PackCodes(std::size_t packed_tile, const TileScratch& scratch) {
   if (packing_.grouped != nullptr) {
     packing_.grouped->pack(scratch.codes.data(), scratch.halves.data(), cols_,
-                           packing_.grid.group(), packed_tile, packed_.data());
+                           packing_.grid.group(), packed_tile, packed_.own());
   } else {
-    packing_.plain->pack(scratch.codes.data(), rows_, cols_, packed_tile, packed_.data());
+    packing_.plain->pack(scratch.codes.data(), rows_, cols_, packed_tile, packed_.own());
   }
+}
+
+void Linear::Take(ThreadPool& pool, const PackedTiles& source, bool in_place) {
+  const std::size_t num_bytes = TilesBytes(rows_, cols_, packing_.grid.group());
+  RequireCount("bytes of tiles", source.tiles.size(), num_bytes);
+  RequireCount("scales of rows", source.row_scales.size(), rows_);
+  const auto is_finite = [](float scale) { return std::isfinite(scale); };
+  if (!std::all_of(source.row_scales.begin(), source.row_scales.end(), is_finite)) {
+    throw std::invalid_argument("the scale of a row is not finite");
+  }
+  RequireFew(source.outliers.size(), rows_ * cols_);
+  outliers_.Take(source.outliers, rows_, cols_);
+  std::copy(source.row_scales.begin(), source.row_scales.end(), row_scales_.data());
+  if (!in_place) {
+    if (packing_.is_tiles()) {
+      packed_.Copy(pool, source.tiles);
+    } else {
+      Repack(pool, source.tiles.data());
+    }
+    return;
+  }
+  if (!packing_.is_tiles()) {
+    throw std::invalid_argument("a file's tiles are not of the packing '" +
+                                std::string(packing_.name()) + "'");
+  }
+  if (reinterpret_cast<std::uintptr_t>(source.tiles.data()) % kByteAlign != 0) {
+    throw std::invalid_argument("its tiles do not begin at a multiple of " +
+                                std::to_string(kByteAlign) + " bytes");
+  }
+  packed_.View(pool, source.tiles);
+}
+
+void Linear::Repack(ThreadPool& pool, const std::uint8_t* tiles) {
+  const std::size_t group = packing_.grid.group();
+  std::vector<TileScratch> scratch(pool.num_threads(), TileScratch(cols_, packing_.grid));
+  PackTiles(pool, rows_ / kTileRows, [&](std::size_t tile, std::size_t worker) {
+    UnpackTile(tiles, cols_, group, tile, scratch[worker].codes.data(),
+               scratch[worker].halves.data());
+    PackCodes(tile, scratch[worker]);
+  });
 }
 
 void Linear::SetBias(std::size_t part, std::span<const float> bias) {

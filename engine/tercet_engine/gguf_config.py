@@ -117,7 +117,10 @@ def config_of(
     architecture = metadata.architecture
 
     def value(key: str) -> Any:
-        return metadata.values.get(f"{architecture}.{key}")
+        found = metadata.values.get(f"{architecture}.{key}")
+        if found is not None and not isinstance(found, (bool, int, float, str)):
+            raise metadata.error(f"{architecture}.{key}", "one value for all layers")
+        return found
 
     hidden_size, num_heads = value("embedding_length"), value("attention.head_count")
     config = family.config | {
@@ -142,7 +145,7 @@ def config_of(
     if (activation := value("hidden_activation") or value("hidden_act")) is not None:
         config["hidden_act"] = activation
     if architecture == "minicpm":
-        config |= _minicpm(value, hidden_size)
+        config |= _minicpm(metadata)
     told = {key: item for key, item in config.items() if item is not None}
     return ConfigFile(told, metadata.name)
 
@@ -155,13 +158,15 @@ def _head_dim(value: Any, hidden_size: Any, num_heads: Any) -> Any:
     return hidden_size // num_heads if is_known else None
 
 
-def _minicpm(value: Any, hidden_size: Any) -> dict[str, Any]:
+def _minicpm(metadata: Metadata) -> dict[str, float]:
     """The multipliers as a config tells them; files hold what they come to."""
-    depth, layers, logits = value("residual_scale"), value("block_count"), value("logit_scale")
+    depth = metadata.number("minicpm.residual_scale", 1e-6, 1e6)
+    num_layers = metadata.integer("minicpm.block_count", 1, 1024)
+    hidden_size = metadata.integer("minicpm.embedding_length", 1, 1 << 17)
     return {
-        "scale_emb": value("embedding_scale"),
-        "scale_depth": None if depth is None else depth * float(layers) ** 0.5,
-        "dim_model_base": None if logits is None else hidden_size / logits,
+        "scale_emb": metadata.number("minicpm.embedding_scale", 1e-6, 1e6),
+        "scale_depth": depth * num_layers**0.5,
+        "dim_model_base": hidden_size / metadata.number("minicpm.logit_scale", 1e-6, 1e6),
     }
 
 

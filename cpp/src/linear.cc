@@ -97,26 +97,32 @@ void ForTiles(ThreadPool& pool, std::size_t tile_begin, std::size_t tile_end, st
   });
 }
 
-// Tokens of two terms that are multiplied at a time: their rows of sums are added by the thread
-// that has just written them.
+// Products of two terms wait on the stack until they are added: 32 KB, which stay in L1.
 constexpr std::size_t kPairsAtOnce = 16;
+constexpr std::size_t kPairTiles = 8;
 
-// A product of two rows a token: out[t] = product[2 t] + product[2 t + 1].
-void MultiplyPairs(const WeightPacking& packing, const GroupedMatrix& matrix, const Activations& x,
+// Tiles [begin, end) of a product of two rows a token: out[t] = product[2 t] + product[2 t + 1].
+void MultiplyPairs(const GroupedPacking& packing, const GroupedMatrix& matrix, const Activations& x,
                    std::size_t num_tokens, std::size_t begin, std::size_t end, float* out,
                    std::size_t out_stride) {
-  const std::size_t first = begin * kTileRows;
-  const std::size_t width = std::min(end * kTileRows, matrix.rows) - first;
-  std::vector<float> products(2 * std::min(num_tokens, kPairsAtOnce) * width);
-  for (std::size_t token = 0; token < num_tokens; token += kPairsAtOnce) {
-    const std::size_t count = std::min(kPairsAtOnce, num_tokens - token);
-    const GroupedRows rows = x.GroupedView(token, count, matrix.cols);
-    packing.grouped->gemm(&matrix, &rows, begin, end, products.data() - first, width);
-    for (std::size_t t = 0; t < count; ++t) {
-      const float* pair = &products[2 * t * width];
-      float* to = out + (token + t) * out_stride + first;
-      for (std::size_t n = 0; n < width; ++n) {
-        to[n] = pair[n] + pair[width + n];
+  alignas(64) float products[2 * kPairsAtOnce][kPairTiles * kTileRows];
+  constexpr std::size_t kStride = kPairTiles * kTileRows;
+  const std::size_t tile_bytes = packing.bytes(kTileRows, matrix.cols, matrix.group);
+  for (std::size_t tile = begin; tile < end; tile += kPairTiles) {
+    const std::size_t count = std::min(kPairTiles, end - tile);
+    const std::size_t first = tile * kTileRows;
+    const std::size_t width = std::min(matrix.rows - first, count * kTileRows);
+    const GroupedMatrix part{matrix.packed + tile * tile_bytes, matrix.row_scales + first, width,
+                             matrix.cols, matrix.group};
+    for (std::size_t token = 0; token < num_tokens; token += kPairsAtOnce) {
+      const std::size_t pairs = std::min(kPairsAtOnce, num_tokens - token);
+      const GroupedRows rows = x.GroupedView(token, pairs, matrix.cols);
+      packing.gemm(&part, &rows, 0, count, products[0], kStride);
+      for (std::size_t t = 0; t < pairs; ++t) {
+        float* to = out + (token + t) * out_stride + first;
+        for (std::size_t n = 0; n < width; ++n) {
+          to[n] = products[2 * t][n] + products[2 * t + 1][n];
+        }
       }
     }
   }
@@ -140,7 +146,7 @@ void Multiply(ThreadPool& pool, const WeightPacking& packing, const PackedMatrix
   const GroupedRows rows = x.GroupedView(0, num_tokens, w.cols);
   ForTiles(pool, tile_begin, tile_end, tile_cost, [&](std::size_t begin, std::size_t end) {
     if (x.num_terms() == 2) {
-      MultiplyPairs(packing, matrix, x, num_tokens, begin, end, out, out_stride);
+      MultiplyPairs(*packing.grouped, matrix, x, num_tokens, begin, end, out, out_stride);
     } else {
       packing.grouped->gemm(&matrix, &rows, begin, end, out, out_stride);
     }

@@ -84,6 +84,7 @@ class GgufCheckpoint:
             vocab_size=self._tensor(_EMBEDDING).shape[0],
             quantises_activations=any(tensor.layout == "i2_s" for tensor in tensors.values()),
             rope_factors=self._rope_factors(),
+            tensor_names=tensors,
         )
         self.family = find_family(self.config)
         plan = self.family.read_plan(self.config)

@@ -23,6 +23,7 @@ from tests.oracle.same_weights import HEAD_DIM, HIDDEN, SHAPES, VOCAB, SameWeigh
 
 BITNET = SameWeights("bitnet-b1.58")
 LLAMA = SameWeights("llama")
+SHARED_BY_64 = SameWeights("qwen3", scale_group=64)
 QWEN3 = SameWeights("qwen3", scale_group=128, has_ternary_tables=True)
 
 
@@ -196,6 +197,41 @@ def test_positions_that_are_scaled_twice_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UnsupportedModel, match="positions are scaled twice"):
         GgufCheckpoint(path)
+
+
+def test_a_matrix_of_another_size_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    codes, scales = BITNET.matrices[1, "up"]
+    type_id, encode = LAYOUTS["i2_s"]
+    half = codes[: len(codes) // 2]
+    tensor = {"blk.1.ffn_up.weight": Tensor(type_id, half.shape, encode(half, scales))}
+
+    with pytest.raises(CheckpointError, match=r"ffn_up\.weight should be \[512, 256\]; found"):
+        GgufCheckpoint(rewritten(tmp_path / "a.gguf", tensor, BITNET, "i2_s"))
+
+
+def test_blocks_of_several_sizes_are_computed_in_the_smallest_groups(tmp_path: Path) -> None:
+    codes, scales = SHARED_BY_64.matrices[0, "up"]
+    type_id, encode = LAYOUTS["tq2_0"]
+    large = encode(codes, scales[:, :1])
+    tensor = {"blk.0.ffn_up.weight": Tensor(type_id, codes.shape, large)}
+
+    path = rewritten(tmp_path / "a.gguf", tensor, SHARED_BY_64, "q2_0_g64")
+
+    assert GgufCheckpoint(path).shape.weight_group == 64
+    load(path)
+
+
+def test_scales_that_only_the_last_rows_do_not_share_are_found(tmp_path: Path) -> None:
+    model = SameWeights("qwen3")
+    codes, scales = model.matrices[1, "down"]
+    differing = np.repeat(scales, codes.shape[1] // 128, axis=1)
+    differing[-1, -1] *= 2
+    type_id, encode = LAYOUTS["q2_0_g128"]
+    tensor = {"blk.1.ffn_down.weight": Tensor(type_id, codes.shape, encode(codes, differing))}
+
+    checkpoint = GgufCheckpoint(rewritten(tmp_path / "a.gguf", tensor, model, "q2_0_g128"))
+
+    assert checkpoint.shape.weight_group == 128
 
 
 def test_an_ordinary_model_is_refused_as_not_ternary(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ _ROPE_FACTORS: Final = {
 _BLOCKS: Final = {"tq1_0": 256, "tq2_0": 256, "q2_0_g64": 64, "q2_0_g128": 128, "ptq1_0": 128}
 """Layouts whose blocks have a float16 scale: columns of a block."""
 _GROUPS: Final = [0, 256, 128, 64]
-_ROWS_AT_ONCE: Final = 64
+_ROWS_AT_ONCE: Final = 256
 _ZEROS: Final = {
     "tq1_0": np.array([0x80] * 48 + [0x7F] * 4, np.uint8),
     "ptq1_0": np.array([0x80] * 24 + [0x7F] * 2, np.uint8),
@@ -287,12 +287,13 @@ class GgufCheckpoint:
             block = _BLOCKS.get(self._layout(tensor))
             if block is None or _divides(largest[0], block):
                 continue
+            _, num_cols = self.shape.linear_shapes[name]
+            largest = [group for group in largest if _is_cut_by(num_cols, group, block)]
             for scales, are_zeros in self._block_scales(tensor, block):
-                fitting = [group for group in largest if _share_scales(scales, group, block)]
-                if fitting != largest:  # a block of zeros has any scale
-                    scales[are_zeros()] = 0
-                    fitting = [group for group in largest if _share_scales(scales, group, block)]
-                largest = fitting
+                if not _share_scales(scales, largest[0], block):
+                    scales[are_zeros()] = 0  # a block of zeros has any scale
+                while not _share_scales(scales, largest[0], block):
+                    largest = largest[1:]  # what shares a larger group shares the smaller ones
                 if _divides(largest[0], block):
                     break
             self.forget(tensor)
@@ -328,13 +329,16 @@ def _divides(group: int, block: int) -> bool:
     return group != 0 and block % group == 0
 
 
+def _is_cut_by(num_cols: int, group: int, block: int) -> bool:
+    """Whether rows are whole groups of whole blocks, or of parts of one."""
+    return _divides(group, block) or (group % block == 0 and num_cols % (group or num_cols) == 0)
+
+
 def _share_scales(scales: Float32Array, group: int, block: int) -> bool:
     """Whether blocks within each group have one scale; those of zeros have any."""
     if _divides(group, block):
         return True
     width = group or scales.shape[1] * block
-    if width % block or scales.shape[1] * block % width:
-        return False
     groups = scales.reshape(-1, width // block)
     present = groups != 0
     low = np.where(present, groups, np.inf).min(axis=1)

@@ -15,7 +15,9 @@
 #include "formats/grid.h"
 #include "formats/numbers.h"
 #include "kernels/registry.h"
+#include "packed.h"
 #include "packing_choice.h"
+#include "py_packed.h"
 #include "sampling.h"
 #include "tercet/bandwidth.h"
 #include "tercet/model_builder.h"
@@ -146,6 +148,12 @@ void BindSource(py::module_& m) {
            }),
            "layout"_a, py::arg("data").noconvert(), py::kw_only(), "rows"_a, "cols"_a,
            "scale"_a = 1.0F, "rope_head_dim"_a = 0, "row_stride"_a = 0, py::keep_alive<1, 3>())
+      .def_property_readonly("row_bytes",
+                             [](const TensorSource& self) {
+                               TensorSource dense = self;
+                               dense.row_stride = 0;
+                               return dense.RowBytes();
+                             })
       .def(
           "numbers",
           [](const TensorSource& self, std::size_t row) {
@@ -229,6 +237,37 @@ void BindBuilder(py::module_& m) {
             self.builder.SetHead(source);
           },
           py::arg("table"))
+      .def(
+          "set_packed",
+          [](PyBuilder& self, int layer, const std::string& name, const py::object& matrix,
+             bool in_place) {
+            const PackedTiles packed = matrix.cast<const PyTiles&>().get();
+            if (in_place) {
+              self.kept.push_back(matrix);
+            }
+            const py::gil_scoped_release release;
+            self.builder.SetPacked(layer, name, packed, in_place);
+          },
+          "layer"_a, "name"_a, "matrix"_a, py::kw_only(), "in_place"_a)
+      .def(
+          "set_packed_head",
+          [](PyBuilder& self, const py::object& table, const py::object& head, bool in_place) {
+            const auto& source = table.cast<const TensorSource&>();
+            self.kept.push_back(table);
+            if (in_place) {
+              self.kept.push_back(head);
+            }
+            if (py::isinstance<PyTiles>(head)) {
+              const PackedTiles tiles = head.cast<const PyTiles&>().get();
+              const py::gil_scoped_release release;
+              self.builder.SetPackedHead(source, tiles, in_place);
+              return;
+            }
+            const PackedPlane plane = head.cast<const PyPlane&>().get();
+            const py::gil_scoped_release release;
+            self.builder.SetPackedHead(source, plane, in_place);
+          },
+          py::arg("table"), py::arg("head"), py::kw_only(), "in_place"_a)
       .def("build", [](PyBuilder& self) {
         return std::unique_ptr<PyModel>(new PyModel{self.builder.Build(), std::move(self.kept)});
       });
@@ -314,6 +353,7 @@ PYBIND11_MODULE(_core, m) {
   tercet::BindFunctions(m);
   tercet::BindConfig(m);
   tercet::BindSource(m);
+  tercet::BindPacked(m);
   tercet::BindBuilder(m);
   tercet::BindSamples(m);
   tercet::BindModel(m);

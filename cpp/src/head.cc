@@ -4,6 +4,8 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <stdexcept>
+#include <string>
 
 #include "formats/numbers.h"
 
@@ -41,6 +43,12 @@ void ForRows(ThreadPool& pool, std::size_t vocab_size, const Body& body) {
   });
 }
 
+void Require(bool holds, const std::string& otherwise) {
+  if (!holds) {
+    throw std::invalid_argument(otherwise);
+  }
+}
+
 std::uint16_t NarrowToBf16(float value) {
   std::uint32_t bits = 0;
   std::memcpy(&bits, &value, sizeof bits);
@@ -71,7 +79,7 @@ Head::Head(HeadKind kind, std::size_t vocab_size, std::size_t hidden_size,
     return;
   }
   const std::size_t plane = HeadPlaneBytes(vocab_size, hidden_size);
-  high_ = AlignedBuffer<std::uint8_t>(plane, AlignedBuffer<std::uint8_t>::Pages::kHuge);
+  high_ = PackedBytes(plane);
   low_ = AlignedBuffer<std::uint8_t>(plane);
   row_scales_ = AlignedBuffer<float>(RoundUp(vocab_size, kTileRows));
   screen_scales_ = AlignedBuffer<float>(vocab_size);
@@ -102,8 +110,8 @@ void Head::Pack(const Kernels& kernels, ThreadPool& pool, const TensorSource& ta
   ForRows(pool, vocab_size_, [&](std::size_t n) {
     std::vector<std::uint16_t> scratch;
     HeadRow row;
-    kernels.head_pack(Bf16Row(n, scratch), hidden_size_, &high_[HeadRowPlace(n, hidden_size_)],
-                      nullptr, &row);
+    kernels.head_pack(Bf16Row(n, scratch), hidden_size_,
+                      high_.own() + HeadRowPlace(n, hidden_size_), nullptr, &row);
     const auto squares = static_cast<double>(row.squares);
     const auto products = static_cast<double>(row.products);
     const auto middles = static_cast<double>(row.middles);
@@ -116,6 +124,46 @@ void Head::Pack(const Kernels& kernels, ThreadPool& pool, const TensorSource& ta
     screen_scales_[n] = static_cast<float>(2 * multiple * scale);
     margins_[n] = static_cast<float>((left + kRounding * std::sqrt(squares)) * scale);
   });
+}
+
+void Head::Take(ThreadPool& pool, const TensorSource& table, const PackedPlane& plane,
+                bool in_place) {
+  const auto take = [](std::span<const float> from, AlignedBuffer<float>& to) {
+    Require(from.size() == to.size() &&
+                std::all_of(from.begin(), from.end(), [](float x) { return std::isfinite(x); }),
+            "its scales are not as many as it has rows, or not finite");
+    std::copy(from.begin(), from.end(), to.data());
+  };
+  Require(kind_ == HeadKind::kInt8, "a plane is of an int8 head");
+  Require(plane.high.size() == high_.bytes(), "its plane has " + std::to_string(plane.high.size()) +
+                                                  " bytes; this model needs " +
+                                                  std::to_string(high_.bytes()));
+  Require(!in_place || reinterpret_cast<std::uintptr_t>(plane.high.data()) % kByteAlign == 0,
+          "its plane does not begin at a multiple of " + std::to_string(kByteAlign) + " bytes");
+  take(plane.row_scales, row_scales_);
+  take(plane.screen_scales, screen_scales_);
+  take(plane.margins, margins_);
+  if (in_place) {
+    high_.View(pool, plane.high);
+  } else {
+    high_.Copy(pool, plane.high);
+  }
+  table_ = table;
+  low_is_packed_ = false;
+}
+
+void Head::Take(ThreadPool& pool, const TensorSource& table, const PackedTiles& tiles,
+                bool in_place) {
+  Require(kind_ == HeadKind::kTernary, "tiles are of a ternary head");
+  ternary_->Take(pool, tiles, in_place);
+  table_ = table;
+}
+
+PackedPlane Head::Contents() const {
+  return {.high = high_.span(),
+          .row_scales = {row_scales_.data(), row_scales_.size()},
+          .screen_scales = {screen_scales_.data(), screen_scales_.size()},
+          .margins = {margins_.data(), margins_.size()}};
 }
 
 // A row of the table as bfloat16: where it lies, or in `scratch`.

@@ -40,6 +40,14 @@ class Head {
   // std::invalid_argument if a ternary head's table is not ternary.
   void Pack(const Kernels& kernels, ThreadPool& pool, const TensorSource& table);
 
+  // The same from a converted model's file: of an int8 head the high plane, of a ternary one its
+  // tiles, as Linear::Take does. Throws std::invalid_argument on what is no such head.
+  void Take(ThreadPool& pool, const TensorSource& table, const PackedPlane& plane, bool in_place);
+  void Take(ThreadPool& pool, const TensorSource& table, const PackedTiles& tiles, bool in_place);
+
+  // What Take takes, of an int8 head.
+  PackedPlane Contents() const;
+
   // logits[i * vocab_size + n] for the hidden states hidden[rows[i]][hidden_size], at most
   // kMaxRows.
   void Multiply(const Kernels& kernels, ThreadPool& pool, const float* hidden,
@@ -86,7 +94,7 @@ class Head {
   AlignedBuffer<float> ternary_logits_;     // kTernary: [kMaxRows][rows of the packed matrix]
   AlignedBuffer<std::uint16_t> copy_;       // kBf16: of a table in another layout
   // HeadPlaneBytes(vocab_size, hidden_size) each.
-  AlignedBuffer<std::uint8_t> high_;
+  PackedBytes high_;
   AlignedBuffer<std::uint8_t> low_;
   bool low_is_packed_ = false;
   AlignedBuffer<float> row_scales_;     // [RoundUp(vocab_size, kTileRows)]

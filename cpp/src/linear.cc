@@ -34,6 +34,35 @@ void RequireFew(std::size_t num_off_grid, std::size_t num_weights) {
   }
 }
 
+void RequireCount(const char* what, std::size_t given, std::size_t needed) {
+  if (given != needed) {
+    throw std::invalid_argument("there are " + std::to_string(given) + " " + what +
+                                "; this model needs " + std::to_string(needed));
+  }
+}
+
+// Calls pack(tile, worker) for every tile; of what it throws, the first tile's comes out.
+template <typename PackOne>
+void PackTiles(ThreadPool& pool, std::size_t num_tiles, const PackOne& pack) {
+  std::mutex mutex;
+  std::size_t bad_tile = num_tiles;
+  std::string fault;
+  pool.Run(num_tiles, [&](std::size_t tile, std::size_t worker) {
+    try {
+      pack(tile, worker);
+    } catch (const std::invalid_argument& error) {
+      const std::lock_guard lock(mutex);
+      if (tile < bad_tile) {
+        bad_tile = tile;
+        fault = error.what();
+      }
+    }
+  });
+  if (bad_tile < num_tiles) {
+    throw std::invalid_argument(fault);
+  }
+}
+
 // Writes a row's scales as float16 and returns what they are multiplied by: their magnitude where
 // they share one, else a power of two that makes the largest of them one to two, so that nothing is
 // rounded that was a float16 or bfloat16 in the file.
@@ -68,26 +97,32 @@ void ForTiles(ThreadPool& pool, std::size_t tile_begin, std::size_t tile_end, st
   });
 }
 
-// Tokens of two terms that are multiplied at a time: their rows of sums are added by the thread
-// that has just written them.
+// Products of two terms wait on the stack until they are added: 32 KB, which stay in L1.
 constexpr std::size_t kPairsAtOnce = 16;
+constexpr std::size_t kPairTiles = 8;
 
-// A product of two rows a token: out[t] = product[2 t] + product[2 t + 1].
-void MultiplyPairs(const WeightPacking& packing, const GroupedMatrix& matrix, const Activations& x,
+// Tiles [begin, end) of a product of two rows a token: out[t] = product[2 t] + product[2 t + 1].
+void MultiplyPairs(const GroupedPacking& packing, const GroupedMatrix& matrix, const Activations& x,
                    std::size_t num_tokens, std::size_t begin, std::size_t end, float* out,
                    std::size_t out_stride) {
-  const std::size_t first = begin * kTileRows;
-  const std::size_t width = std::min(end * kTileRows, matrix.rows) - first;
-  std::vector<float> products(2 * std::min(num_tokens, kPairsAtOnce) * width);
-  for (std::size_t token = 0; token < num_tokens; token += kPairsAtOnce) {
-    const std::size_t count = std::min(kPairsAtOnce, num_tokens - token);
-    const GroupedRows rows = x.GroupedView(token, count, matrix.cols);
-    packing.grouped->gemm(&matrix, &rows, begin, end, products.data() - first, width);
-    for (std::size_t t = 0; t < count; ++t) {
-      const float* pair = &products[2 * t * width];
-      float* to = out + (token + t) * out_stride + first;
-      for (std::size_t n = 0; n < width; ++n) {
-        to[n] = pair[n] + pair[width + n];
+  alignas(64) float products[2 * kPairsAtOnce][kPairTiles * kTileRows];
+  constexpr std::size_t kStride = kPairTiles * kTileRows;
+  const std::size_t tile_bytes = packing.bytes(kTileRows, matrix.cols, matrix.group);
+  for (std::size_t tile = begin; tile < end; tile += kPairTiles) {
+    const std::size_t count = std::min(kPairTiles, end - tile);
+    const std::size_t first = tile * kTileRows;
+    const std::size_t width = std::min(matrix.rows - first, count * kTileRows);
+    const GroupedMatrix part{matrix.packed + tile * tile_bytes, matrix.row_scales + first, width,
+                             matrix.cols, matrix.group};
+    for (std::size_t token = 0; token < num_tokens; token += kPairsAtOnce) {
+      const std::size_t pairs = std::min(kPairsAtOnce, num_tokens - token);
+      const GroupedRows rows = x.GroupedView(token, pairs, matrix.cols);
+      packing.gemm(&part, &rows, 0, count, products[0], kStride);
+      for (std::size_t t = 0; t < pairs; ++t) {
+        float* to = out + (token + t) * out_stride + first;
+        for (std::size_t n = 0; n < width; ++n) {
+          to[n] = products[2 * t][n] + products[2 * t + 1][n];
+        }
       }
     }
   }
@@ -111,7 +146,7 @@ void Multiply(ThreadPool& pool, const WeightPacking& packing, const PackedMatrix
   const GroupedRows rows = x.GroupedView(0, num_tokens, w.cols);
   ForTiles(pool, tile_begin, tile_end, tile_cost, [&](std::size_t begin, std::size_t end) {
     if (x.num_terms() == 2) {
-      MultiplyPairs(packing, matrix, x, num_tokens, begin, end, out, out_stride);
+      MultiplyPairs(*packing.grouped, matrix, x, num_tokens, begin, end, out, out_stride);
     } else {
       packing.grouped->gemm(&matrix, &rows, begin, end, out, out_stride);
     }
@@ -125,8 +160,7 @@ Linear::Linear(const WeightPacking& packing, std::span<const std::size_t> part_r
     parts_.push_back({.offset = rows_, .rows = rows});
     rows_ += RoundUp(rows, kTileRows);
   }
-  packed_ = AlignedBuffer<std::uint8_t>(packing.Bytes(rows_, cols_),
-                                        AlignedBuffer<std::uint8_t>::Pages::kHuge);
+  packed_ = PackedBytes(packing.Bytes(rows_, cols_));
   row_scales_ = AlignedBuffer<float>(rows_);
 }
 
@@ -151,23 +185,9 @@ void Linear::Pack(ThreadPool& pool, std::size_t part, const TensorSource& source
                   float multiplier) {
   std::vector<TileScratch> scratch(pool.num_threads(), TileScratch(cols_, packing_.grid));
   const std::size_t num_tiles = RoundUp(parts_[part].rows, kTileRows) / kTileRows;
-  std::mutex mutex;
-  std::size_t bad_tile = num_tiles;
-  std::string fault;
-  pool.Run(num_tiles, [&](std::size_t tile, std::size_t worker) {
-    try {
-      PackTile(source, part, tile, multiplier, scratch[worker]);
-    } catch (const std::invalid_argument& error) {
-      const std::lock_guard lock(mutex);
-      if (tile < bad_tile) {
-        bad_tile = tile;
-        fault = error.what();
-      }
-    }
+  PackTiles(pool, num_tiles, [&](std::size_t tile, std::size_t worker) {
+    PackTile(source, part, tile, multiplier, scratch[worker]);
   });
-  if (bad_tile < num_tiles) {
-    throw std::invalid_argument(fault);
-  }
   std::size_t num_off_grid = 0;
   for (const TileScratch& one : scratch) {
     num_off_grid += one.outliers.size();
@@ -214,13 +234,56 @@ void Linear::PackTile(const TensorSource& source, std::size_t part, std::size_t 
   // tile.
   RequireFew(scratch.outliers.size() > kTileRows * cols_ ? scratch.outliers.size() : 0,
              parts_[part].rows * cols_);
-  const std::size_t packed_tile = offset / kTileRows + tile;
+  PackCodes(offset / kTileRows + tile, scratch);
+}
+
+void Linear::PackCodes(std::size_t packed_tile, const TileScratch& scratch) {
   if (packing_.grouped != nullptr) {
     packing_.grouped->pack(scratch.codes.data(), scratch.halves.data(), cols_,
-                           packing_.grid.group(), packed_tile, packed_.data());
+                           packing_.grid.group(), packed_tile, packed_.own());
   } else {
-    packing_.plain->pack(scratch.codes.data(), rows_, cols_, packed_tile, packed_.data());
+    packing_.plain->pack(scratch.codes.data(), rows_, cols_, packed_tile, packed_.own());
   }
+}
+
+void Linear::Take(ThreadPool& pool, const PackedTiles& source, bool in_place) {
+  const std::size_t num_bytes = TilesBytes(rows_, cols_, packing_.grid.group());
+  RequireCount("bytes of tiles", source.tiles.size(), num_bytes);
+  RequireCount("scales of rows", source.row_scales.size(), rows_);
+  const auto is_finite = [](float scale) { return std::isfinite(scale); };
+  if (!std::all_of(source.row_scales.begin(), source.row_scales.end(), is_finite)) {
+    throw std::invalid_argument("the scale of a row is not finite");
+  }
+  RequireFew(source.outliers.size(), rows_ * cols_);
+  outliers_.Take(source.outliers, rows_, cols_);
+  std::copy(source.row_scales.begin(), source.row_scales.end(), row_scales_.data());
+  if (!in_place) {
+    if (packing_.is_tiles()) {
+      packed_.Copy(pool, source.tiles);
+    } else {
+      Repack(pool, source.tiles.data());
+    }
+    return;
+  }
+  if (!packing_.is_tiles()) {
+    throw std::invalid_argument("a file's tiles are not of the packing '" +
+                                std::string(packing_.name()) + "'");
+  }
+  if (reinterpret_cast<std::uintptr_t>(source.tiles.data()) % kByteAlign != 0) {
+    throw std::invalid_argument("its tiles do not begin at a multiple of " +
+                                std::to_string(kByteAlign) + " bytes");
+  }
+  packed_.View(pool, source.tiles);
+}
+
+void Linear::Repack(ThreadPool& pool, const std::uint8_t* tiles) {
+  const std::size_t group = packing_.grid.group();
+  std::vector<TileScratch> scratch(pool.num_threads(), TileScratch(cols_, packing_.grid));
+  PackTiles(pool, rows_ / kTileRows, [&](std::size_t tile, std::size_t worker) {
+    UnpackTile(tiles, cols_, group, tile, scratch[worker].codes.data(),
+               scratch[worker].halves.data());
+    PackCodes(tile, scratch[worker]);
+  });
 }
 
 void Linear::SetBias(std::size_t part, std::span<const float> bias) {

@@ -7,8 +7,10 @@
 #include <vector>
 
 #include "activations.h"
+#include "formats/tiles.h"
 #include "kernels/kernels.h"
 #include "outliers.h"
+#include "packed_bytes.h"
 #include "tercet/aligned_buffer.h"
 #include "tercet/config.h"
 #include "tercet/tensor_source.h"
@@ -26,6 +28,8 @@ struct WeightPacking {
   std::size_t Bytes(std::size_t rows, std::size_t cols) const {
     return grouped != nullptr ? grouped->bytes(rows, cols, grid.group()) : plain->bytes(rows, cols);
   }
+  // Whether it is that of converted models' files.
+  bool is_tiles() const { return grouped != nullptr ? grouped->is_tiles : plain->is_tiles; }
 };
 
 // Rows [0, rows) of a packed matrix.
@@ -63,6 +67,17 @@ class Linear {
   // with the place, on what is no weight.
   void Pack(ThreadPool& pool, std::size_t part, const TensorSource& source, float multiplier);
 
+  // Takes all parts as they lie in a converted model's file: copied where this packing is the
+  // file's, else packed anew. `in_place`: copied nowhere and multiplied where they are; somebody
+  // must keep them alive. Throws std::invalid_argument on a wrong size, and on values that no
+  // matrix has.
+  void Take(ThreadPool& pool, const PackedTiles& source, bool in_place);
+
+  // What Take takes, if the packing is the file's.
+  PackedTiles Contents() const {
+    return {packed_.span(), {row_scales_.data(), row_scales_.size()}, outliers_.all()};
+  }
+
   // What is added to a part's outputs; the same for every token.
   void SetBias(std::size_t part, std::span<const float> bias);
 
@@ -92,13 +107,15 @@ class Linear {
 
   void PackTile(const TensorSource& source, std::size_t part, std::size_t tile, float multiplier,
                 TileScratch& scratch);
+  void PackCodes(std::size_t packed_tile, const TileScratch& scratch);
+  void Repack(ThreadPool& pool, const std::uint8_t* tiles);
   PackedMatrix Matrix() const { return {packed_.data(), row_scales_.data(), rows_, cols_}; }
 
   WeightPacking packing_;
   std::size_t cols_;
   std::size_t rows_ = 0;  // of all parts, each rounded up to whole tiles
   std::vector<Part> parts_;
-  AlignedBuffer<std::uint8_t> packed_;
+  PackedBytes packed_;
   AlignedBuffer<float> row_scales_;
   std::vector<float> bias_;  // [rows_], or none
   Outliers outliers_;

@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "formats/tiles.h"
 #include "kernels/registry.h"
 #include "packing_choice.h"
 #include "weights.h"
@@ -216,8 +217,7 @@ void ModelBuilder::SetLinear(int layer, std::string_view name, const TensorSourc
   } catch (const std::invalid_argument& error) {
     throw std::invalid_argument(tensor + ": " + error.what());
   }
-  Require(!config_.has_linear_norms || linear.num_outliers() == 0,
-          tensor + " has weights on no grid, which layers with norms of their own cannot have");
+  RequireAllOnGrid(linear, tensor);
   missing_.erase(tensor);
 }
 
@@ -248,14 +248,57 @@ void ModelBuilder::SetEmbedding(const TensorSource& table) {
 }
 
 void ModelBuilder::SetHead(const TensorSource& table) {
+  TakeHead(table, [&](Head& head) { head.Pack(kernels_, *pool_, table); });
+}
+
+void ModelBuilder::SetPacked(int layer, std::string_view name, const PackedTiles& matrix,
+                             bool in_place) {
+  RequireUnspent();
+  const auto* const found = std::find_if(kFusedNames.begin(), kFusedNames.end(),
+                                         [&](const FusedName& one) { return one.name == name; });
+  const std::string tensor = TensorName(layer, "matrix", name);
+  Require(found != kFusedNames.end() && layer >= 0 &&
+              static_cast<std::size_t>(layer) < config_.num_layers,
+          "no tensor is called '" + tensor + "'");
+  Linear& linear = weights_->layers[static_cast<std::size_t>(layer)].*(found->linear);
+  try {
+    linear.Take(*pool_, matrix, in_place);
+  } catch (const std::invalid_argument& error) {
+    throw std::invalid_argument(tensor + ": " + error.what());
+  }
+  RequireAllOnGrid(linear, tensor);
+  for (const LinearName& one : kLinearNames) {
+    if (one.linear == found->linear) {
+      missing_.erase(TensorName(layer, "linear", one.name));
+    }
+  }
+}
+
+void ModelBuilder::SetPackedHead(const TensorSource& table, const PackedPlane& plane,
+                                 bool in_place) {
+  TakeHead(table, [&](Head& head) { head.Take(*pool_, table, plane, in_place); });
+}
+
+void ModelBuilder::SetPackedHead(const TensorSource& table, const PackedTiles& matrix,
+                                 bool in_place) {
+  TakeHead(table, [&](Head& head) { head.Take(*pool_, table, matrix, in_place); });
+}
+
+template <typename Take>
+void ModelBuilder::TakeHead(const TensorSource& table, const Take& take) {
   RequireUnspent();
   CheckTable("head", table);
   try {
-    weights_->head.Pack(kernels_, *pool_, table);
+    take(weights_->head);
   } catch (const std::invalid_argument& error) {
     throw std::invalid_argument(std::string("head: ") + error.what());
   }
   missing_.erase("head");
+}
+
+void ModelBuilder::RequireAllOnGrid(const Linear& linear, const std::string& tensor) const {
+  Require(!config_.has_linear_norms || linear.num_outliers() == 0,
+          tensor + " has weights on no grid, which layers with norms of their own cannot have");
 }
 
 void ModelBuilder::CheckTable(std::string_view name, const TensorSource& table) const {

@@ -2,15 +2,35 @@
 
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
+#include <string>
 #include <tuple>
 
 namespace tercet {
+namespace {
+
+bool IsBefore(const Outlier& a, const Outlier& b) {
+  return std::tie(a.row, a.col) < std::tie(b.row, b.col);
+}
+
+}  // namespace
 
 void Outliers::Add(std::vector<Outlier> outliers) {
   outliers_.insert(outliers_.end(), outliers.begin(), outliers.end());
-  std::sort(outliers_.begin(), outliers_.end(), [](const Outlier& a, const Outlier& b) {
-    return std::tie(a.row, a.col) < std::tie(b.row, b.col);
-  });
+  std::sort(outliers_.begin(), outliers_.end(), IsBefore);
+}
+
+void Outliers::Take(std::span<const Outlier> outliers, std::size_t rows, std::size_t cols) {
+  for (std::size_t i = 0; i < outliers.size(); ++i) {
+    const Outlier& one = outliers[i];
+    if (one.row >= rows || one.col >= cols || !std::isfinite(one.value)) {
+      throw std::invalid_argument("outlier " + std::to_string(i) + " is not in the matrix");
+    }
+    if (i > 0 && !IsBefore(outliers[i - 1], one)) {
+      throw std::invalid_argument("outlier " + std::to_string(i) + " is out of order");
+    }
+  }
+  outliers_.assign(outliers.begin(), outliers.end());
 }
 
 void Outliers::AddProducts(ThreadPool& pool, const Activations& x, std::size_t num_tokens,

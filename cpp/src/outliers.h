@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "activations.h"
@@ -15,6 +16,11 @@ class Outliers {
  public:
   // `row` of each is that of the outputs. In any order, once for each part of a matrix.
   void Add(std::vector<Outlier> outliers);
+
+  // All of a matrix [rows, cols], by row, then column. Throws std::invalid_argument if they are not
+  // so, or not of such a matrix.
+  void Take(std::span<const Outlier> outliers, std::size_t rows, std::size_t cols);
+  std::span<const Outlier> all() const { return outliers_; }
 
   std::size_t count() const { return outliers_.size(); }
   std::size_t bytes() const { return outliers_.size() * sizeof(Outlier); }

@@ -51,6 +51,18 @@ inline constexpr std::array kLinearNames{
     LinearName{"down", &LayerWeights::down, 0},
 };
 
+// What of a layer is one matrix in a converted model.
+struct FusedName {
+  std::string_view name;
+  Linear LayerWeights::* linear;
+};
+inline constexpr std::array kFusedNames{
+    FusedName{"qkv", &LayerWeights::qkv},
+    FusedName{"o", &LayerWeights::o},
+    FusedName{"gate_up", &LayerWeights::gate_up},
+    FusedName{"down", &LayerWeights::down},
+};
+
 struct Weights {
   TensorSource embedding;  // [vocab_size][hidden_size]; a few rows are read per batch
   std::vector<LayerWeights> layers;

@@ -91,6 +91,10 @@ class TensorSource:
         rope_head_dim: int = 0,
         row_stride: int = 0,
     ) -> None: ...
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row, of layouts whose rows are blocks; gaps between rows left out."""
+
     def numbers(self, row: int) -> _Float32Array:
         """One row as numbers, float32 [cols]."""
 
@@ -100,6 +104,70 @@ class TensorSource:
         By group: 256, 128 or 64 columns, or 0 for whole rows. Releases the GIL. `ValueError` names
         the row with a number that is not finite.
         """
+
+class PackedTiles:
+    """A matrix as it lies in a converted model: all its parts, each from a tile on.
+
+    `tiles` may be a memory map; to be used in place they begin at a multiple of 64 bytes.
+    `row_scales` has one for every row of the tiles; outliers, `outlier_places` [n, 2] being
+    their rows and columns, are sorted by these.
+    """
+
+    def __init__(
+        self,
+        tiles: _UInt8Array,
+        *,
+        row_scales: _Float32Array,
+        outlier_places: _UInt32Array,
+        outlier_values: _Float32Array,
+    ) -> None: ...
+    @property
+    def tiles(self) -> _UInt8Array: ...
+    @property
+    def row_scales(self) -> _Float32Array: ...
+    @property
+    def outlier_places(self) -> _UInt32Array: ...
+    @property
+    def outlier_values(self) -> _Float32Array: ...
+
+class PackedPlane:
+    """An int8 head as it lies in a converted model."""
+
+    def __init__(
+        self,
+        high: _UInt8Array,
+        *,
+        row_scales: _Float32Array,
+        screen_scales: _Float32Array,
+        margins: _Float32Array,
+    ) -> None: ...
+    @property
+    def high(self) -> _UInt8Array: ...
+    @property
+    def row_scales(self) -> _Float32Array: ...
+    @property
+    def screen_scales(self) -> _Float32Array: ...
+    @property
+    def margins(self) -> _Float32Array: ...
+
+def pack_tiles(
+    source: TensorSource,
+    *,
+    weight_group: int,
+    activation_group: int,
+    multiplier: float,
+    num_threads: int,
+) -> PackedTiles:
+    """Pack a matrix, whose values are multiplied by `multiplier` too, for a converted model.
+
+    `ValueError` says where a code means no weight. Releases the GIL.
+    """
+
+def pack_head(source: TensorSource, *, kernels: str, num_threads: int) -> PackedPlane:
+    """Pack a table as an int8 head; every kernel set packs alike. Releases the GIL."""
+
+def tiles_packing(kernels: str, *, grouped: bool) -> str | None:
+    """Name of the packing in which a kernel set multiplies a converted model's tiles, if any."""
 
 class ModelBuilder:
     """Takes a model's tensors one by one, packing each for the chosen kernels and forgetting it.
@@ -150,6 +218,18 @@ class ModelBuilder:
         Tied models give the embedding's table here too. `ValueError` if a ternary head's table is
         not ternary.
         """
+
+    def set_packed(self, layer: int, name: str, matrix: PackedTiles, *, in_place: bool) -> None:
+        """`name`: "qkv", "o", "gate_up", "down", instead of the linear layers in it.
+
+        Tiles are copied where the packing is theirs, else packed anew. With `in_place` they are
+        used where they lie: the packing must be `tiles_packing`.
+        """
+
+    def set_packed_head(
+        self, table: TensorSource, head: PackedTiles | PackedPlane, *, in_place: bool
+    ) -> None:
+        """Instead of `set_head`; tiles are of a ternary head, a plane is of an int8 one."""
 
     def build(self) -> Model:
         """Make the model; the builder is spent. `ValueError` names the first tensor not set."""

@@ -83,6 +83,11 @@ class Checkpoint:
         return EMBEDDING
 
     @property
+    def default_template(self) -> str | None:
+        """The chat template of a model of this family that brings none."""
+        return self.family.chat_template
+
+    @property
     def needs_grid(self) -> bool:
         """Whether the weights are plain numbers, whose grid is yet to be found."""
         return self.form is WeightForm.DENSE

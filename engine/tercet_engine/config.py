@@ -16,6 +16,9 @@ BLOCK_SIZE: Final = 16
 AUTO_PACKING: Final = "auto"
 """The packing that is fastest on this machine, found by trying each for a moment."""
 
+MAPPED_PACKING: Final = "mapped"
+"""A converted model's weights, used where its file is mapped."""
+
 Activations = Literal["int8", "int16"]
 Head = Literal["int8", "bf16"]
 KvType = Literal["bf16", "f32", "int8"]
@@ -38,7 +41,8 @@ class EngineConfig:
         num_threads: worker threads; None: what the CPU affinity and the cgroup quota allow.
         kernels: name of a kernel set; "": the best that this CPU runs.
         packing: how ternary weights are kept in memory; "auto": as a short measurement at load
-            finds fastest. It changes no number.
+            finds fastest, or as a converted model's file has them; "mapped": not in memory of their
+            own, but where a converted model's file is mapped. It changes no number.
         head: how the output head is stored. It changes numbers, so it is part of the fingerprint.
         activations: how activations are rounded in models that leave them in floating point; it
             changes nothing in those that define int8 themselves. Part of the fingerprint. "int16"

@@ -74,9 +74,9 @@ class GgufCheckpoint:
         UnsupportedModel: it is of a kind that this engine does not know.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.file = GgufFile(path)
-        self.folder = path
+    def __init__(self, source: Path | GgufFile) -> None:
+        self.file = GgufFile(source) if isinstance(source, Path) else source
+        self.folder = self.file.path
         tensors = self.file.tensors
         gguf_family = find_gguf_family(self.file.config)
         self._has_paired_rows = gguf_family.has_paired_rows
@@ -105,6 +105,11 @@ class GgufCheckpoint:
     def embedding_name(self) -> str:
         """The file's name of the embedding."""
         return _EMBEDDING
+
+    @property
+    def default_template(self) -> str | None:
+        """The chat template of a model of this family that brings none."""
+        return self.family.chat_template
 
     @property
     def needs_grid(self) -> bool:

@@ -141,10 +141,9 @@ def config_of(
     architecture = metadata.architecture
 
     def value(key: str) -> Any:
-        full = f"{architecture}.{key}"
-        found = metadata.values.get(full)
-        if found is not None and not isinstance(found, int | float | str):
-            raise metadata.error(full, "one value for all layers")
+        found = metadata.values.get(f"{architecture}.{key}")
+        if found is not None and not isinstance(found, (bool, int, float, str)):
+            raise metadata.error(f"{architecture}.{key}", "one value for all layers")
         return found
 
     _refuse_what_is_not_neutral(metadata, value)
@@ -209,13 +208,14 @@ def _head_dim(value: Value, hidden_size: Any, num_heads: Any) -> Any:
     return hidden_size // num_heads if is_known else None
 
 
-def _minicpm(metadata: Metadata) -> dict[str, Any]:
+def _minicpm(metadata: Metadata) -> dict[str, float]:
     """The multipliers as a config tells them; files hold what they come to."""
-    layers = metadata.integer("minicpm.block_count", 1, 1024)
-    hidden_size = metadata.integer("minicpm.embedding_length", 1, 1 << 20)
+    depth = metadata.number("minicpm.residual_scale", 1e-6, 1e6)
+    num_layers = metadata.integer("minicpm.block_count", 1, 1024)
+    hidden_size = metadata.integer("minicpm.embedding_length", 1, 1 << 17)
     return {
         "scale_emb": metadata.number("minicpm.embedding_scale", 1e-6, 1e6),
-        "scale_depth": metadata.number("minicpm.residual_scale", 1e-6, 1e6) * layers**0.5,
+        "scale_depth": depth * num_layers**0.5,
         "dim_model_base": hidden_size / metadata.number("minicpm.logit_scale", 1e-6, 1e6),
     }
 

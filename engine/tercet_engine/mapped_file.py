@@ -47,6 +47,12 @@ class MappedFile:
             message = f"{path} cannot be read: {error.strerror}"
             raise CheckpointError(message) from error
 
+    def expect(self, start: int, end: int) -> None:
+        """Tell the system that a range will be read soon, so that it reads ahead."""
+        start = start // mmap.PAGESIZE * mmap.PAGESIZE
+        if start < end and not self._is_copy and hasattr(mmap, "MADV_WILLNEED"):
+            self.content.madvise(mmap.MADV_WILLNEED, start, end - start)
+
     def forget(self, start: int, end: int) -> None:
         """Give the pages within a range back to the system; they are read again if touched."""
         start = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE

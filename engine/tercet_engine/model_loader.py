@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 from tercet_engine import _core
 from tercet_engine.checkpoint import Float32Array
-from tercet_engine.config import AUTO_PACKING, EngineConfig
+from tercet_engine.config import AUTO_PACKING, MAPPED_PACKING, EngineConfig
 from tercet_engine.errors import (
     CheckpointError,
     KernelUnavailable,
@@ -30,6 +30,8 @@ from tercet_engine.memory_plan import MemoryPlan, plan_memory
 from tercet_engine.memory_sharing import MemoryNeeds
 from tercet_engine.model_runner import ModelRunner
 from tercet_engine.model_shape import ModelShape
+from tercet_engine.packed.checkpoint import PackedCheckpoint
+from tercet_engine.packed.fill import fill_packed
 from tercet_engine.progress import ProgressListener
 from tercet_engine.resources import usable_cpus, usable_memory_bytes
 from tercet_engine.tensor_source import TensorSource
@@ -139,15 +141,17 @@ class LoadedModel:
 
 
 def load_model(
-    source: WeightSource, config: EngineConfig, progress: ProgressListener
+    source: WeightSource | PackedCheckpoint, config: EngineConfig, progress: ProgressListener
 ) -> LoadedModel:
-    """Pack a model for this machine.
+    """Pack a model for this machine; a converted one is taken as it lies, if no packing is asked.
 
     Raises:
         LoadError: a tensor is damaged, the memory is too small, or the kernels cannot run.
     """
     kernels = choose_kernels(config.kernels)
-    if source.needs_grid:
+    in_place = config.packing == MAPPED_PACKING
+    config = _kept_as_it_lies(source, config, kernels)
+    if not isinstance(source, PackedCheckpoint) and source.needs_grid:
         source = source.with_shape(find_grid(source, progress))
     source = source.with_shape(rounded_as_asked(source.shape, config))
     check_packing(config.packing, kernels, source.shape)
@@ -160,13 +164,13 @@ def load_model(
         usable_bytes=usable_memory_bytes(),
     )
     try:
-        return _build(source, config, kernels, plan, progress)
+        return _build(source, config, kernels, plan, progress, in_place=in_place)
     except (MemoryError, RuntimeError) as error:  # what C++ throws if the system gives no more
         message = f"the system refused memory or threads while the model was built: {error}"
         raise OutOfMemory(message) from error
 
 
-def memory_needs(source: WeightSource, config: EngineConfig) -> MemoryNeeds:
+def memory_needs(source: WeightSource | PackedCheckpoint, config: EngineConfig) -> MemoryNeeds:
     """What a model will need of the memory; nothing large is read for it.
 
     Of a model whose grid is yet to be found it is the most that it can come to.
@@ -175,6 +179,7 @@ def memory_needs(source: WeightSource, config: EngineConfig) -> MemoryNeeds:
         LoadError: its sizes are unknown here, or the kernels cannot run.
     """
     kernels = choose_kernels(config.kernels)
+    config = _kept_as_it_lies(source, config, kernels)
     shape = replace(source.shape, weight_group=64) if source.needs_grid else source.shape
     shape = rounded_as_asked(shape, config)
     check_packing(config.packing, kernels, shape)
@@ -187,11 +192,13 @@ def memory_needs(source: WeightSource, config: EngineConfig) -> MemoryNeeds:
 
 
 def _build(
-    source: WeightSource,
+    source: WeightSource | PackedCheckpoint,
     config: EngineConfig,
     kernels: str,
     plan: MemoryPlan,
     progress: ProgressListener,
+    *,
+    in_place: bool,
 ) -> LoadedModel:
     builder = _core.ModelBuilder(
         core_config(replace(source.shape, max_context=plan.max_context)),
@@ -203,7 +210,13 @@ def _build(
         max_batch_chunks=config.max_sequences,
     )
     progress.start(source.num_bytes)
-    facts = _fill(builder, source, progress)
+    facts: Mapping[str, float]
+    if isinstance(source, PackedCheckpoint):
+        head = head_kind(source.shape, config)
+        fill_packed(builder, source, head, progress, in_place=in_place)
+        facts = source.facts
+    else:
+        facts = _fill(builder, source, progress)
     model = builder.build()
     progress.finish()
     return LoadedModel(
@@ -300,6 +313,32 @@ def check_packing(name: str, kernels: str, shape: ModelShape) -> None:
         raise KernelUnavailable(message)
 
 
+def _kept_as_it_lies(
+    source: WeightSource | PackedCheckpoint, config: EngineConfig, kernels: str
+) -> EngineConfig:
+    """The config with the packing of a converted model's files, unless another is asked for.
+
+    Raises:
+        KernelUnavailable: the weights are to be used where they are mapped, and cannot be.
+    """
+    if config.packing not in (AUTO_PACKING, MAPPED_PACKING):
+        return config
+    if not isinstance(source, PackedCheckpoint):
+        if config.packing == AUTO_PACKING:
+            return config
+        message = (
+            f"packing {MAPPED_PACKING} is of converted models, and this is none; see "
+            "`tercet convert`"
+        )
+        raise KernelUnavailable(message)
+    is_grouped = bool(source.shape.weight_group or source.shape.activation_group)
+    own = _core.tiles_packing(kernels, grouped=is_grouped)
+    if own is None and config.packing == MAPPED_PACKING:
+        message = f"packing {MAPPED_PACKING}: kernels {kernels} do not use weights where they lie"
+        raise KernelUnavailable(message)
+    return replace(config, packing=own or AUTO_PACKING)
+
+
 def core_config(shape: ModelShape) -> _core.ModelConfig:
     """Tell C++ of a shape. Raises `UnsupportedModel` if it cannot be computed."""
     try:
@@ -336,7 +375,7 @@ def _fill(
         progress.advance(source.num_bytes_of(name), name)
 
     embedding = source.embedding_name
-    builder.set_embedding(_core_source(source.table(embedding)))
+    builder.set_embedding(core_source(source.table(embedding)))
     _set(builder.set_head, source.head_name, source.table(source.head_name))
     for name in dict.fromkeys((embedding, source.head_name)):
         done(name)
@@ -366,7 +405,7 @@ def _set(
     place: tuple[int, str] | None = None,
 ) -> float:
     try:
-        setter(*(place or ()), _core_source(source))
+        setter(*(place or ()), core_source(source))
     except ValueError as error:  # a code that means no weight, say
         message = f"{tensor}: {error}"
         raise CheckpointError(message) from error
@@ -386,7 +425,7 @@ def find_grid(source: WeightSource, progress: ProgressListener) -> ModelShape:
 
     def grid_of(name: str, matrix: TensorSource) -> TensorGrid:
         try:
-            off_grid = _core_source(matrix).count_off_grid(num_threads)
+            off_grid = core_source(matrix).count_off_grid(num_threads)
         except ValueError as error:
             message = f"{name}: {error}"
             raise CheckpointError(message) from error
@@ -413,13 +452,14 @@ def find_grid(source: WeightSource, progress: ProgressListener) -> ModelShape:
     return replace(shape, weight_group=group, has_ternary_head=head.fits(group))
 
 
-def _core_source(source: TensorSource) -> _core.TensorSource:
+def core_source(source: TensorSource) -> _core.TensorSource:
+    """Tell C++ of a matrix. Raises `ValueError` if there are too few bytes."""
     fields = {field.name: getattr(source, field.name) for field in dataclasses.fields(source)}
     return _core.TensorSource(**fields)
 
 
 def _fingerprint(
-    shape: ModelShape, max_context: int, facts: dict[str, float], config: EngineConfig
+    shape: ModelShape, max_context: int, facts: Mapping[str, float], config: EngineConfig
 ) -> str:
     """Name everything that decides an answer: sizes, weights, how some are kept, the arithmetic.
 

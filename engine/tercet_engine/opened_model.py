@@ -1,4 +1,4 @@
-"""A model on disk, opened: a folder in the Hugging Face layout, or one GGUF file."""
+"""A model on disk, opened: a folder in the Hugging Face layout or of ours, or one GGUF file."""
 
 import logging
 from dataclasses import dataclass
@@ -12,6 +12,8 @@ from tercet_engine.errors import CheckpointError
 from tercet_engine.gguf_checkpoint import GgufCheckpoint
 from tercet_engine.gguf_files import GgufFiles
 from tercet_engine.model_files import ModelFiles
+from tercet_engine.packed.checkpoint import PackedCheckpoint
+from tercet_engine.packed.format import is_packed
 from tercet_engine.tokenizer import Tokenizer
 
 GGUF_SUFFIX: Final = ".gguf"
@@ -32,7 +34,7 @@ class OpenedModel:
         overrides: what its files leave out or get wrong and was put right, in words.
     """
 
-    checkpoint: Checkpoint | GgufCheckpoint
+    checkpoint: Checkpoint | GgufCheckpoint | PackedCheckpoint
     tokenizer: Tokenizer
     chat_template: ChatTemplate | None
     stop_token_ids: frozenset[int]
@@ -45,13 +47,15 @@ def is_gguf(path: Path) -> bool:
     return path.suffix.lower() == GGUF_SUFFIX
 
 
-def open_checkpoint(path: Path) -> Checkpoint | GgufCheckpoint:
+def open_checkpoint(path: Path) -> Checkpoint | GgufCheckpoint | PackedCheckpoint:
     """Open a model's tensors: headers are read and checked, weights are not.
 
     Raises:
         LoadError: something is missing, damaged or unknown; the message names it.
     """
-    return GgufCheckpoint(path) if is_gguf(path) else Checkpoint(path)
+    if is_gguf(path):
+        return GgufCheckpoint(path)
+    return PackedCheckpoint(path) if is_packed(path) else Checkpoint(path)
 
 
 def open_model(path: Path) -> OpenedModel:
@@ -69,7 +73,7 @@ def open_model(path: Path) -> OpenedModel:
     else:
         files = ModelFiles(path, checkpoint.config)
         tokenizer = Tokenizer.from_folder(path)
-        overrides = ()
+        overrides = checkpoint.overrides if isinstance(checkpoint, PackedCheckpoint) else ()
     vocab_size = checkpoint.shape.vocab_size
     if tokenizer.vocab_size > vocab_size:
         message = (
@@ -81,7 +85,7 @@ def open_model(path: Path) -> OpenedModel:
     return OpenedModel(
         checkpoint=checkpoint,
         tokenizer=tokenizer,
-        chat_template=files.chat_template(tokenizer, checkpoint.family.chat_template),
+        chat_template=files.chat_template(tokenizer, checkpoint.default_template),
         stop_token_ids=files.stop_token_ids(tokenizer, vocab_size),
         generation_defaults=files.generation_defaults(),
         overrides=overrides,

@@ -40,6 +40,7 @@ _DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "F16": np.dtype(np.float16),
     "BF16": np.dtype(np.uint16),  # the bits; NumPy has no bfloat16
     "F32": np.dtype(np.float32),
+    "U32": np.dtype(np.uint32),
 }
 
 
@@ -95,6 +96,11 @@ class SafetensorsFile:
         """View a tensor's bytes."""
         info = self.tensors[name]
         return memoryview(self._map)[self._data_start + info.start : self._data_start + info.end]
+
+    def expect(self, name: str) -> None:
+        """Tell the system that a tensor will be read soon."""
+        info = self.tensors[name]
+        self._file.expect(self._data_start + info.start, self._data_start + info.end)
 
     def forget(self, name: str) -> None:
         """Give a tensor's pages back to the system; they are read again if they are touched."""

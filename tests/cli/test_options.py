@@ -88,6 +88,7 @@ SAMPLES = {
     "otlp_endpoint": ("http://localhost:4318", "http://localhost:4318"),
     "context": ("64", 64),
     "head": ("bf16", "bf16"),
+    "activations": ("int8", "int8"),
     "kv_type": ("f32", "f32"),
     "threads": ("1", 1),
     "kernels": ("avx2", "avx2"),

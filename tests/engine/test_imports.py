@@ -1,4 +1,4 @@
-"""Who may import whom: the engine knows no server, and two modules speak to C++."""
+"""Who may import whom: the engine knows no server, and few modules speak to C++."""
 
 import ast
 from collections.abc import Iterator
@@ -28,8 +28,13 @@ def test_the_engine_never_imports_the_server() -> None:
     assert importers_of("tercet_server") == set()
 
 
-def test_only_the_loader_and_the_runner_speak_to_cpp() -> None:
-    assert importers_of("tercet_engine._core") == {"model_loader.py", "model_runner.py"}
+def test_only_the_loader_the_runner_and_the_converter_speak_to_cpp() -> None:
+    assert importers_of("tercet_engine._core") == {
+        "model_loader.py",
+        "model_runner.py",
+        "fill.py",
+        "weights.py",
+    }
 
 
 def test_nothing_below_the_async_engine_knows_asyncio() -> None:

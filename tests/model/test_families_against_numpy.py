@@ -4,9 +4,9 @@ As in test_forward_against_numpy.py a linear layer must agree to 1e-6 of the lar
 network of int8 activations to 2 %: one that lies on the border between two integers falls to one
 side or the other by a last bit.
 
-Models of plain numbers define no int8 activations; what the engine adds by rounding them in groups
-is in the oracle too, and how far that is from transformers, which does not round, is bounded by how
-far its own bfloat16 run is.
+Models of plain numbers define no int8 activations; what the engine adds by rounding them to int8 in
+groups is in the oracle too, and how far that is from transformers, which does not round, is bounded
+by how far its own bfloat16 run is. Rounded to 16 bits, the default, they are as good as floats.
 """
 
 from collections.abc import Callable
@@ -51,9 +51,8 @@ def assert_close(ours: Floats, theirs: Floats) -> None:
 
 
 def activation_group(name: str) -> int:
-    """Columns of activations that share a scale: those of the weights, where these have groups."""
-    layout = LAYOUTS[name.removeprefix("families/")]
-    return 0 if layout.form != "dense" else layout.scale_group or 128
+    """Columns of activations that share a scale where the model leaves them open; else 0."""
+    return 128 if LAYOUTS[name.removeprefix("families/")].form == "dense" else 0
 
 
 def test_the_grid_of_plain_numbers_is_found(checkpoints: Callable[[str], Path], name: str) -> None:
@@ -69,7 +68,7 @@ def test_linear_layers_are_those_of_the_numpy_model(
 ) -> None:
     golden = goldens.golden(name)
     oracle = Decoder(checkpoints(name), activation_group=activation_group(name))
-    model = load(checkpoints(name), kernels=kernels)
+    model = load(checkpoints(name), kernels=kernels, activations="int8")
 
     assert model.runner.model.num_outliers == 0
     for short, module in LINEARS.items():
@@ -94,7 +93,7 @@ def test_logits_are_those_of_the_numpy_model(
         activation_group=activation_group(name),
         rounds_head=has_ternary_head and head == "int8",
     )
-    model = load(checkpoints(name), kernels=kernels, head=head)
+    model = load(checkpoints(name), kernels=kernels, head=head, activations="int8")
 
     assert_close(logits(model, tokens), oracle.logits(tokens))
 
@@ -111,14 +110,44 @@ def test_logits_are_those_of_transformers(
 
 
 @pytest.mark.parametrize("dense", DENSE)
-def test_rounding_activations_moves_logits_as_little_as_bfloat16_moves_transformers(
+def test_rounding_activations_to_int8_moves_logits_as_little_as_bfloat16_moves_transformers(
     checkpoints: Callable[[str], Path], dense: str
 ) -> None:
     golden = goldens.golden(dense)
-    ours = logits(load(checkpoints(dense)), golden["ids"].tolist(), kv_type="f32")
+    model = load(checkpoints(dense), activations="int8")
+    ours = logits(model, golden["ids"].tolist(), kv_type="f32")
 
     moved = np.square(ours - golden["hf_f32"]).mean()
     assert moved < 1.25**2 * np.square(golden["hf_bf16"] - golden["hf_f32"]).mean()
+
+
+@pytest.mark.parametrize("dense", DENSE)
+def test_linear_layers_of_16_bit_activations_are_those_of_floats(
+    checkpoints: Callable[[str], Path], dense: str, kernels: str
+) -> None:
+    golden = goldens.golden(dense)
+    oracle = Decoder(checkpoints(dense))
+    model = load(checkpoints(dense), kernels=kernels)
+
+    for short, module in LINEARS.items():
+        full = f"model.layers.0.{module}"
+        x = np.ascontiguousarray(golden[f"in.{full}"])
+        multiplier = model.shape.residual_scale if short in ADDED_TO_THE_RESIDUAL else 1.0
+        theirs = oracle.linear(full, x) * np.float32(multiplier)
+        ours = model.runner.model.apply_linear(0, short, x)
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4 * np.abs(theirs).max())
+
+
+def test_logits_of_16_bit_activations_are_those_of_transformers(
+    checkpoints: Callable[[str], Path],
+) -> None:
+    golden = goldens.golden("families/qwen3_dense")
+    model = load(checkpoints("families/qwen3_dense"), head="int8")  # its head is ternary
+
+    ours = logits(model, golden["ids"].tolist(), kv_type="f32")
+
+    largest = np.abs(golden["hf_f32"]).max()
+    np.testing.assert_allclose(ours, golden["hf_f32"], rtol=0, atol=3e-4 * largest)
 
 
 def test_an_ordinary_llama_is_refused_as_not_ternary(tmp_path: Path) -> None:
@@ -146,7 +175,7 @@ def test_a_few_weights_that_are_on_no_grid_are_computed_as_they_are(tmp_path: Pa
     x = np.random.default_rng(0).standard_normal((4, 256), np.float32)
     theirs = Decoder(folder, activation_group=128).linear(name, x)
 
-    model = load(folder).runner.model
+    model = load(folder, activations="int8").runner.model
     assert model.num_outliers == 1
     ours = model.apply_linear(0, "v", x)
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6 * np.abs(theirs).max())

@@ -148,6 +148,11 @@ class SameWeights:
         return TinyCheckpoint(self._config(), tensors).write(folder)
 
     def write_gguf(self, path: Path, layout: str, **metadata: Any) -> Path:
+        path.write_bytes(GgufWriter(self.metadata() | metadata, self.tensors(layout)).to_bytes())
+        return path
+
+    def tensors(self, layout: str) -> dict[str, Tensor]:
+        """The tensors of a file."""
         tensors: dict[str, Tensor] = {}
         for (layer, name), (codes, scales) in self.matrices.items():
             tensors[f"blk.{layer}.{_GGUF_LINEARS[name]}.weight"] = self._stored(
@@ -168,8 +173,7 @@ class SameWeights:
             for name in ("short", "long"):
                 factors = np.array(scaling[f"{name}_factor"], np.float32)
                 tensors[f"rope_factors_{name}.weight"] = Tensor(0, (32,), factors.tobytes())
-        path.write_bytes(GgufWriter(self.metadata() | metadata, tensors).to_bytes())
-        return path
+        return tensors
 
     def metadata(self) -> dict[str, Any]:
         """The keys of a file, but for its tokenizer."""

@@ -8,7 +8,8 @@ import tercet_server
 
 ENGINE = Path(tercet_engine.__file__).parent
 SERVER = Path(tercet_server.__file__).parent
-MAY_IMPORT_CORE = {ENGINE / "model_runner.py", ENGINE / "model_loader.py"}
+SPEAK_TO_CPP = ("model_runner.py", "model_loader.py", "packed/fill.py", "packed/weights.py")
+MAY_IMPORT_CORE = {ENGINE / name for name in SPEAK_TO_CPP}
 
 
 def imports_of(path: Path) -> set[str]:
@@ -37,7 +38,7 @@ def test_the_engine_does_not_know_the_server() -> None:
     assert importers(ENGINE, "tercet_server", "fastapi", "starlette", "pydantic") == set()
 
 
-def test_only_the_runner_and_the_loader_speak_to_cpp() -> None:
+def test_only_the_runner_the_loader_and_the_converter_speak_to_cpp() -> None:
     assert importers(ENGINE, "tercet_engine._core") <= MAY_IMPORT_CORE
     assert importers(SERVER, "tercet_engine._core") == set()
 

@@ -18,7 +18,7 @@ def test_the_file_of_settings_is_one(tmp_path: Path) -> None:
     path.write_text(SETTINGS)
     values = read_config_file(path, Settings.model_fields)
     assert values["queue_timeout"] == 20
-    assert load_settings(config=path).model == values["model"]
+    assert load_settings(config=path).model == (values["model"],)
 
 
 def test_the_file_of_keys_is_one(tmp_path: Path) -> None:

@@ -14,6 +14,10 @@
 
 namespace tercet {
 
+class Linear;
+struct PackedPlane;  // formats/tiles.h
+struct PackedTiles;
+
 // Every setter throws std::invalid_argument on a name it does not know or a size that is wrong.
 class ModelBuilder {
  public:
@@ -42,6 +46,13 @@ class ModelBuilder {
   void SetEmbedding(const TensorSource& table);
   void SetHead(const TensorSource& table);
 
+  // The same out of a converted model's file: all parts of a matrix that are computed together,
+  // `name` being qkv, o, gate_up or down, and the head. `in_place`: tiles and planes are kept, not
+  // copied, which the packing must allow.
+  void SetPacked(int layer, std::string_view name, const PackedTiles& matrix, bool in_place);
+  void SetPackedHead(const TensorSource& table, const PackedPlane& plane, bool in_place);
+  void SetPackedHead(const TensorSource& table, const PackedTiles& matrix, bool in_place);
+
   // Throws std::invalid_argument naming the first tensor that is missing. The builder is spent.
   std::unique_ptr<Model> Build();
 
@@ -49,6 +60,9 @@ class ModelBuilder {
 
  private:
   void RequireUnspent() const;
+  void RequireAllOnGrid(const Linear& linear, const std::string& tensor) const;
+  template <typename Take>
+  void TakeHead(const TensorSource& table, const Take& take);
   void CheckTable(std::string_view name, const TensorSource& table) const;
 
   ModelConfig config_;

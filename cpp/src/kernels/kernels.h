@@ -218,7 +218,7 @@ struct AttentionTask {
 
 // One way of keeping ternary weights, with the product over it. Packings differ in bytes and in
 // time, never in results.
-struct TernaryPacking {
+struct TernaryPacking {  // NOLINT(cppcoreguidelines-pro-type-member-init): a table
   const char* name;
 
   // Bytes of a packed [rows, cols] matrix; a multiple of kByteAlign, proportional to its tiles.
@@ -233,10 +233,13 @@ struct TernaryPacking {
   // for every token m and every row n < rows of tiles [tile_begin, tile_end).
   void (*gemm)(const TernaryMatrix*, const Int8Rows*, size_t tile_begin, size_t tile_end,
                float* out, size_t out_stride);
+
+  // Whether packed bytes are those of generic/pack.h, in which converted models lie in files.
+  bool is_tiles = false;
 };
 
 // The same for matrices with a scale for every group of columns.
-struct GroupedPacking {
+struct GroupedPacking {  // NOLINT(cppcoreguidelines-pro-type-member-init): a table
   const char* name;
 
   // Bytes of a packed [rows, cols] matrix; a multiple of kByteAlign, proportional to its tiles.
@@ -253,6 +256,8 @@ struct GroupedPacking {
   // for every token m and every row n < rows of tiles [tile_begin, tile_end).
   void (*gemm)(const GroupedMatrix*, const GroupedRows*, size_t tile_begin, size_t tile_end,
                float* out, size_t out_stride);
+
+  bool is_tiles = false;  // as above
 };
 
 // Attention in three functions, to be called in this order. Each may be cut into pieces, and

@@ -11,6 +11,7 @@ from tercet_engine.gguf_checkpoint import GgufCheckpoint
 from tercet_engine.inspection.report import ModelReport, TokenizerFacts, Verdict
 from tercet_engine.inspection.scan import rows_of, ternary_group
 from tercet_engine.opened_model import open_checkpoint, open_model
+from tercet_engine.packed.checkpoint import PackedCheckpoint
 
 FORMS: Final = {
     WeightForm.PACKED: "packed, 2 bits, scale to multiply by",
@@ -29,8 +30,12 @@ def describe_opened(report: ModelReport) -> None:
     checkpoint = open_checkpoint(report.path)
     shape = report.shape = checkpoint.shape
     if report.weights is None:
-        report.weights = FORMS[checkpoint.form]
-    if checkpoint.needs_grid:
+        report.weights = (
+            f"packed as they are computed with; converted from {checkpoint.made_from}"
+            if isinstance(checkpoint, PackedCheckpoint)
+            else FORMS[checkpoint.form]
+        )
+    if not isinstance(checkpoint, PackedCheckpoint) and checkpoint.needs_grid:
         _look_for_grid(report, checkpoint)
     elif shape.weight_group:
         report.grid = f"one scale for {shape.weight_group} columns"
@@ -47,7 +52,7 @@ def describe_opened(report: ModelReport) -> None:
         num_tokens=opened.tokenizer.vocab_size,
         begins_with=tuple(map(opened.tokenizer.token_text, opened.tokenizer.bos_tokens)),
     )
-    report.chat_template = _origin(opened.chat_template, checkpoint.family.chat_template)
+    report.chat_template = _origin(opened.chat_template, checkpoint.default_template)
     report.stop_tokens = tuple(
         (opened.tokenizer.token_text(token), token) for token in sorted(opened.stop_token_ids)
     )

@@ -15,6 +15,7 @@ from tercet_engine.config import EngineConfig
 from tercet_engine.errors import LoadError
 from tercet_engine.gguf_checkpoint import GgufCheckpoint
 from tercet_engine.model_loader import LoadedModel, load_model, self_test, supported_kernels
+from tercet_engine.packed.checkpoint import PackedCheckpoint
 from tercet_engine.progress import ProgressListener, Silent
 from tercet_engine.tokenizer import Tokenizer
 from tercet_engine.verification.references import Reference, is_known
@@ -29,7 +30,7 @@ CONFIG: Final = EngineConfig(
     touch_kv_cache=False,
     speculation="off",
 )
-AnyCheckpoint = Checkpoint | GgufCheckpoint
+AnyCheckpoint = Checkpoint | GgufCheckpoint | PackedCheckpoint
 _TEXT: Final = "The quick brown fox jumps over the lazy dog, and the dog does not mind."
 _MAX_TOKENS: Final = 16
 _PIECE: Final = 3
@@ -70,6 +71,10 @@ def verify(
     for name in kernels:
         problem = self_test(name)
         yield Check(f"kernels {name} equal the scalar reference", not problem, problem or "")
+    if isinstance(checkpoint, PackedCheckpoint):
+        damaged = checkpoint.damaged_tensors()
+        detail = f"{len(damaged)} have not, {damaged[0]} first; convert it again" if damaged else ""
+        yield Check("every tensor has the checksum it was written with", not damaged, detail)
     model = load_model(checkpoint, replace(config, kernels=kernels[0]), progress())
     prompt = _prompt(tokenizer, checkpoint.shape.vocab_size)
     try:

@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "models": "List the models on this disk.",
     "inspect": "Tell what a model is, and whether this machine can serve it.",
     "verify": "Compare a model with published numbers, and with itself.",
+    "convert": "Pack a model's weights once, so that serving it does not.",
     "chat": "Talk to a model in the terminal.",
     "bench": "Measure how fast this host runs a model, and what limits it.",
     "doctor": "Look at this host as a server would, and say what to change.",

@@ -69,7 +69,8 @@ WORDINGS: Final[Mapping[str, Wording]] = {
     ),
     "packing": Wording(
         "Engine",
-        "How ternary weights are kept, e.g. 2bit; auto: as measured fastest. Answers are equal.",
+        "How ternary weights are kept, e.g. 2bit; auto: as measured fastest; mapped: where a "
+        "converted model's file is. Answers are equal.",
         "NAME",
     ),
     "kv_cache_bytes": Wording(

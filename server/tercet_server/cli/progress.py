@@ -20,18 +20,19 @@ class LoadingBar:
     Args:
         console: the terminal.
         name: of the model, where there are several.
+        doing: what is done, a verb in -ing.
     """
 
-    def __init__(self, console: Console, name: str = "") -> None:
+    def __init__(self, console: Console, name: str = "", doing: str = "loading") -> None:
         self._progress = Progress(
-            TextColumn(f"loading {name}".rstrip(), markup=False),
+            TextColumn(f"{doing} {name}".rstrip(), markup=False),
             BarColumn(),
             DownloadColumn(),
             TimeRemainingColumn(),
             console=console,
             transient=True,
         )
-        self._task = self._progress.add_task("loading", total=None)
+        self._task = self._progress.add_task(doing, total=None)
 
     def start(self, total_bytes: int) -> None:
         """Show the bar."""
@@ -54,6 +55,7 @@ class LoadingLines:
         say: writes a line.
         clock: seconds.
         name: of the model, where there are several.
+        doing: what is done, a verb in -ing.
     """
 
     def __init__(
@@ -61,7 +63,9 @@ class LoadingLines:
         say: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
         name: str = "",
+        doing: str = "loading",
     ) -> None:
+        self._doing = doing
         self._say = (lambda line: say(f"{name}: {line}")) if name else say
         self._clock = clock
         self._started_at = self._said_at = 0.0
@@ -71,25 +75,26 @@ class LoadingLines:
         """Say how much there is to do."""
         self._total_bytes, self._done_bytes = total_bytes, 0
         self._started_at = self._said_at = self._clock()
-        self._say(f"loading {total_bytes / 1e6:,.0f} MB")
+        self._say(f"{self._doing} {total_bytes / 1e6:,.0f} MB")
 
     def advance(self, num_bytes: int, what: str) -> None:  # noqa: ARG002 -- the listener's form
         """Say how much is done, unless that was said a moment ago."""
         self._done_bytes += num_bytes
         if self._clock() - self._said_at >= SECONDS_BETWEEN_LINES:
             self._said_at = self._clock()
-            self._say(f"loading: {100 * self._done_bytes // max(1, self._total_bytes)} %")
+            self._say(f"{self._doing}: {100 * self._done_bytes // max(1, self._total_bytes)} %")
 
     def finish(self) -> None:
         """Say how long it took."""
-        self._say(f"loaded in {self._clock() - self._started_at:.1f} s")
+        done = f"{self._doing.removesuffix('ing')}ed"
+        self._say(f"{done} in {self._clock() - self._started_at:.1f} s")
 
 
 @contextlib.contextmanager
-def showing_progress(*, quiet: bool = False) -> Iterator[ProgressListener]:
+def showing_progress(doing: str = "loading", *, quiet: bool = False) -> Iterator[ProgressListener]:
     """A listener that suits where stderr goes; the terminal is left in order whatever happens."""
     if sys.stderr.isatty():
-        bar = LoadingBar(Console(stderr=True))
+        bar = LoadingBar(Console(stderr=True), doing=doing)
         try:
             yield bar
         finally:
@@ -97,4 +102,4 @@ def showing_progress(*, quiet: bool = False) -> Iterator[ProgressListener]:
     elif quiet:
         yield Silent()
     else:
-        yield LoadingLines(lambda line: print(line, file=sys.stderr, flush=True))
+        yield LoadingLines(lambda line: print(line, file=sys.stderr, flush=True), doing=doing)

@@ -21,6 +21,7 @@ from tercet_engine.gguf_checkpoint import GgufCheckpoint
 from tercet_engine.hub import find_model
 from tercet_engine.model_loader import load_model
 from tercet_engine.opened_model import open_checkpoint
+from tercet_engine.packed.checkpoint import PackedCheckpoint
 from tercet_engine.synthetic import SyntheticWeights
 
 
@@ -65,7 +66,7 @@ class NamedSource:
     """Where the weights will come from; nothing large is read yet."""
 
     name: str
-    weights: SyntheticWeights | Checkpoint | GgufCheckpoint
+    weights: SyntheticWeights | Checkpoint | GgufCheckpoint | PackedCheckpoint
 
 
 def find_source(

@@ -42,12 +42,14 @@ struct TwoBitUnpacker {
 constexpr TernaryPacking kTwoBitTilesPacking = {.name = "2bit",
                                                 .bytes = TernaryBytes,
                                                 .pack = TernaryPack,
-                                                .gemm = TernaryTilesGemm<TwoBitUnpacker>};
+                                                .gemm = TernaryTilesGemm<TwoBitUnpacker>,
+                                                .is_tiles = true};
 
 constexpr GroupedPacking kGroupedTwoBitTilesPacking = {.name = "2bit",
                                                        .bytes = GroupedTernaryBytes,
                                                        .pack = GroupedTernaryPack,
-                                                       .gemm = GroupedTilesGemm<TwoBitUnpacker>};
+                                                       .gemm = GroupedTilesGemm<TwoBitUnpacker>,
+                                                       .is_tiles = true};
 
 }  // namespace
 }  // namespace tercet

@@ -122,7 +122,8 @@ void GroupedTwoBitGemm(const GroupedMatrix* w, const GroupedRows* x, size_t tile
 constexpr GroupedPacking kGroupedPackings[] = {{.name = "2bit",
                                                 .bytes = GroupedTernaryBytes,
                                                 .pack = GroupedTernaryPack,
-                                                .gemm = GroupedTwoBitGemm}};
+                                                .gemm = GroupedTwoBitGemm,
+                                                .is_tiles = true}};
 
 }  // namespace
 }  // namespace tercet

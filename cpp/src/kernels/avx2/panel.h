@@ -127,8 +127,11 @@ void TwoBitGemm(const TernaryMatrix* w, const Int8Rows* x, size_t tile_begin, si
   }
 }
 
-constexpr TernaryPacking kTwoBitPacking = {
-    .name = "2bit", .bytes = TernaryBytes, .pack = TernaryPack, .gemm = TwoBitGemm};
+constexpr TernaryPacking kTwoBitPacking = {.name = "2bit",
+                                           .bytes = TernaryBytes,
+                                           .pack = TernaryPack,
+                                           .gemm = TwoBitGemm,
+                                           .is_tiles = true};
 
 }  // namespace
 }  // namespace tercet

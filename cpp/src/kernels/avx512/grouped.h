@@ -113,7 +113,8 @@ void GroupedGemm(const GroupedMatrix* w, const GroupedRows* x, size_t tile_begin
 constexpr GroupedPacking kGroupedTwoBitPacking = {.name = "2bit",
                                                   .bytes = GroupedTernaryBytes,
                                                   .pack = GroupedTernaryPack,
-                                                  .gemm = GroupedGemm<TwoBit>};
+                                                  .gemm = GroupedGemm<TwoBit>,
+                                                  .is_tiles = true};
 
 }  // namespace
 }  // namespace tercet

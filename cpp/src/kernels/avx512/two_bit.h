@@ -70,8 +70,11 @@ void TwoBitGemm(const TernaryMatrix* w, const Int8Rows* x, size_t tile_begin, si
   Gemm(kTwoBitTokens, *w, *x, tile_begin, tile_end, out, out_stride);
 }
 
-constexpr TernaryPacking kTwoBitPacking = {
-    .name = "2bit", .bytes = TernaryBytes, .pack = TernaryPack, .gemm = TwoBitGemm};
+constexpr TernaryPacking kTwoBitPacking = {.name = "2bit",
+                                           .bytes = TernaryBytes,
+                                           .pack = TernaryPack,
+                                           .gemm = TwoBitGemm,
+                                           .is_tiles = true};
 
 }  // namespace
 }  // namespace tercet

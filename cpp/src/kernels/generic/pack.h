@@ -7,9 +7,16 @@
 //
 // Where every `group` columns have scales, a tile is [group]: the float16 scales of its 32 rows, 64
 // bytes, and the lines of those columns. What one product needs is then one stream.
+//
+// Converted models hold their matrices in these tiles (formats/tiles.h), so a change here is a new
+// version of that format. Nothing below depends on an instruction set.
 #pragma once
 
-#include "kernels/generic/math.h"
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "kernels/kernels.h"
 
 namespace tercet {
 namespace {

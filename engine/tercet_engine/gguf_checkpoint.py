@@ -2,7 +2,9 @@
 
 import copy
 import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -46,6 +48,7 @@ _ROPE_FACTORS: Final = {
 _BLOCKS: Final = {"tq1_0": 256, "tq2_0": 256, "q2_0_g64": 64, "q2_0_g128": 128, "ptq1_0": 128}
 """Layouts whose blocks have a float16 scale: columns of a block."""
 _GROUPS: Final = [0, 256, 128, 64]
+_ROWS_AT_ONCE: Final = 256
 _ZEROS: Final = {
     "tq1_0": np.array([0x80] * 48 + [0x7F] * 4, np.uint8),
     "ptq1_0": np.array([0x80] * 24 + [0x7F] * 2, np.uint8),
@@ -59,7 +62,7 @@ _OTHER_NAMES: Final = {"pq2_0": "q2_0_g128"}
 
 
 class GgufCheckpoint:
-    """An opened file. Opening reads the header, the scales of blocks, and no other weights.
+    """An opened file. Opening reads the header, and of blocks what tells the grid.
 
     Attributes:
         shape: the model's.
@@ -84,6 +87,7 @@ class GgufCheckpoint:
             vocab_size=self._tensor(_EMBEDDING).shape[0],
             quantises_activations=any(tensor.layout == "i2_s" for tensor in tensors.values()),
             rope_factors=self._rope_factors(),
+            tensor_names=tensors,
         )
         self.family = find_family(self.config)
         plan = self.family.read_plan(self.config)
@@ -202,11 +206,14 @@ class GgufCheckpoint:
         layout = self._tensor(name).layout
         return _OTHER_NAMES.get(layout, layout)
 
-    def _matrix(self, name: str, shape: tuple[int, int]) -> TensorSource:
-        tensor = self._tensor(name)
-        if tensor.shape != shape:
-            message = f"{self.folder}: {name} should be {list(shape)}; found {list(tensor.shape)}"
+    def _check_shape(self, name: str, shape: tuple[int, int]) -> None:
+        found = self._tensor(name).shape
+        if found != shape:
+            message = f"{self.folder}: {name} should be {list(shape)}; found {list(found)}"
             raise CheckpointError(message)
+
+    def _matrix(self, name: str, shape: tuple[int, int]) -> TensorSource:
+        self._check_shape(name, shape)
         data = self.file.array(name)
         layout = self._layout(name)
         scale = self._scale(name, data, shape) if layout == "i2_s" else 1.0
@@ -269,43 +276,74 @@ class GgufCheckpoint:
                     f"models whose weights are -1, 0 and +1 times a scale: {', '.join(_TERNARY)}"
                 )
                 raise UnsupportedModel(message)
+            self._check_shape(tensor, self.shape.linear_shapes[name])
             layouts.add(layout)
         return layouts
 
     def _common_group(self) -> int:
-        """The largest group of columns that share a scale in every matrix; 0: whole rows do."""
+        """The largest group of columns that share a scale in every matrix; 0: whole rows do.
+
+        A matrix is read only as long as it may still say something new: where blocks are groups the
+        first rows tell, and only where whole rows share a scale is every block looked at.
+        """
         largest = _GROUPS
         for layer, name in self._linears():
             tensor = self.linear_name(layer, name)
             block = _BLOCKS.get(self._layout(tensor))
-            if block is not None:
-                scales = self._block_scales(tensor, self.shape.linear_shapes[name], block)
-                largest = [group for group in largest if _share_scales(scales, group, block)]
+            if block is None or _divides(largest[0], block):
+                continue
+            _, num_cols = self.shape.linear_shapes[name]
+            largest = [group for group in largest if _is_cut_by(num_cols, group, block)]
+            for scales, are_zeros in self._block_scales(tensor, block):
+                if not _share_scales(scales, largest[0], block):
+                    scales[are_zeros()] = 0  # a block of zeros has any scale
+                while not _share_scales(scales, largest[0], block):
+                    largest = largest[1:]  # what shares a larger group shares the smaller ones
+                if _divides(largest[0], block):
+                    break
+            self.forget(tensor)
         return largest[0]
 
-    def _block_scales(self, name: str, shape: tuple[int, int], block: int) -> Float32Array:
-        """The scales of a matrix's blocks, float32 [rows, cols / block]; 0 of those of zeros."""
-        source = self._matrix(name, shape)
-        num_blocks = shape[0] * shape[1] // block
-        blocks = source.data[: self.num_bytes_of(name)].reshape(num_blocks, -1)
-        is_first = source.layout in _SCALE_FIRST
-        halves = blocks[:, :2] if is_first else blocks[:, -2:]
-        codes = blocks[:, 2:] if is_first else blocks[:, :-2]
-        scales = halves.copy().view(np.float16).astype(np.float32).reshape(-1)
-        if not np.isfinite(scales).all():
-            message = f"{self.folder}: {name} has a scale that is not finite"
-            raise CheckpointError(message)
-        scales[(codes == _ZEROS.get(source.layout, np.uint8(0x55))).all(axis=1)] = 0
-        return scales.reshape(shape[0], -1)
+    def _block_scales(
+        self, name: str, block: int
+    ) -> Iterator[tuple[Float32Array, Callable[[], npt.NDArray[np.bool_]]]]:
+        """The scales of a matrix's blocks, some rows at a time, and which blocks are all zeros."""
+        num_rows, num_cols = self._tensor(name).shape
+        layout = self._layout(name)
+        blocks = self.file.array(name).reshape(num_rows, num_cols // block, -1)
+        is_first = layout in _SCALE_FIRST
+        zeros = _ZEROS.get(layout, np.uint8(0x55))
+        for row in range(0, num_rows, _ROWS_AT_ONCE):
+            rows = blocks[row : row + _ROWS_AT_ONCE]
+            halves = rows[..., :2] if is_first else rows[..., -2:]
+            codes = rows[..., 2:] if is_first else rows[..., :-2]
+            scales = halves.copy().view(np.float16).astype(np.float32)[..., 0]
+            if not np.isfinite(scales).all():
+                message = f"{self.folder}: {name} has a scale that is not finite"
+                raise CheckpointError(message)
+            yield scales, partial(_are_all, codes, zeros)
+
+
+def _are_all(codes: UInt8Array, wanted: UInt8Array | np.uint8) -> npt.NDArray[np.bool_]:
+    """Which blocks hold nothing but the wanted codes."""
+    return np.asarray((codes == wanted).all(axis=-1))
+
+
+def _divides(group: int, block: int) -> bool:
+    """Whether blocks of that size are whole groups, whatever their scales."""
+    return group != 0 and block % group == 0
+
+
+def _is_cut_by(num_cols: int, group: int, block: int) -> bool:
+    """Whether rows are whole groups of whole blocks, or of parts of one."""
+    return _divides(group, block) or (group % block == 0 and num_cols % (group or num_cols) == 0)
 
 
 def _share_scales(scales: Float32Array, group: int, block: int) -> bool:
     """Whether blocks within each group have one scale; those of zeros have any."""
-    width = scales.shape[1] * block if group == 0 else group
-    if width == block:
+    if _divides(group, block):
         return True
-    if width < block or scales.shape[1] * block % width:
-        return False
+    width = group or scales.shape[1] * block
     groups = scales.reshape(-1, width // block)
     present = groups != 0
     low = np.where(present, groups, np.inf).min(axis=1)

@@ -4,12 +4,14 @@ Each family then reads it as it reads a folder's, with the same checks and the s
 public files leave out or get wrong is put right here, and told.
 """
 
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Any, Final
 
 from tercet_engine.errors import UnsupportedModel
 from tercet_engine.gguf import Metadata
 from tercet_engine.model_config_file import ConfigFile
+from tercet_engine.rope import yarn_attention_factor
 
 _BITNET: Final[dict[str, Any]] = {"quant_method": "bitnet", "linear_class": "autobitlinear"}
 _LATER: Final = {
@@ -20,6 +22,22 @@ _LATER: Final = {
     "maple": "mixture of experts",
 }
 """Architectures of which ternary models exist, and what of them is not computed here."""
+_NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {
+    "attention.causal": (True,),
+    "attention.scale": (0,),
+    "attention.clamp_kqv": (0,),
+    "attention.max_alibi_bias": (0,),
+    "use_parallel_residual": (False,),
+}
+"""Keys that would change the arithmetic in a way nobody here computes, and the values that do not.
+
+An architecture's own keys beside the multipliers below; others are read or do not matter.
+"""
+_MULTIPLIERS: Final = ("embedding_scale", "residual_scale", "logit_scale")
+"""Of MiniCPM; in another architecture they are not known to mean the same."""
+
+Value = Callable[[str], Any]
+"""The value of one of the architecture's own keys; nothing if it is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +120,7 @@ def config_of(
     vocab_size: int,
     quantises_activations: bool,
     rope_factors: dict[str, list[float]],
+    tensor_names: Container[str],
 ) -> ConfigFile:
     """Put the file's keys into the words of a `config.json`.
 
@@ -113,6 +132,11 @@ def config_of(
             weights stands for int8 activations.
         rope_factors: factors of the frequencies that the file holds as tensors: "short" and
             "long", or "all".
+        tensor_names: of all tensors, which alone tell of biases.
+
+    Raises:
+        UnsupportedModel: a key changes the arithmetic in a way that is not computed here.
+        CheckpointError: a value is missing, of another kind, or out of its range.
     """
     architecture = metadata.architecture
 
@@ -121,6 +145,8 @@ def config_of(
         if found is not None and not isinstance(found, (bool, int, float, str)):
             raise metadata.error(f"{architecture}.{key}", "one value for all layers")
         return found
+
+    _refuse_what_is_not_neutral(metadata, value)
 
     hidden_size, num_heads = value("embedding_length"), value("attention.head_count")
     config = family.config | {
@@ -139,6 +165,8 @@ def config_of(
         "num_experts": value("expert_count"),
         "attn_logit_softcapping": value("attn_logit_softcapping"),
         "final_logit_softcapping": value("final_logit_softcapping"),
+        "attention_bias": "blk.0.attn_q.bias" in tensor_names,
+        "mlp_bias": "blk.0.ffn_up.bias" in tensor_names,
     }
     if quantises_activations and not family.defines_activations:
         config["quantization_config"] = _BITNET
@@ -150,7 +178,29 @@ def config_of(
     return ConfigFile(told, metadata.name)
 
 
-def _head_dim(value: Any, hidden_size: Any, num_heads: Any) -> Any:
+def _refuse_what_is_not_neutral(metadata: Metadata, value: Value) -> None:
+    architecture = metadata.architecture
+    refused = dict(_NEUTRAL)
+    if architecture != "minicpm":
+        refused |= dict.fromkeys(_MULTIPLIERS, (0, 1))
+    for key, neutral in refused.items():
+        found = value(key)
+        if found is not None and found not in neutral:
+            message = (
+                f"{metadata.name}: {architecture}.{key} is {found!r:.80}, which is not computed"
+            )
+            raise UnsupportedModel(message)
+    sizes = {value(f"attention.{name}_length") for name in ("key", "value")}
+    sizes = (sizes | {value("rope.dimension_count")}) - {None}
+    if len(sizes) > 1:
+        message = (
+            f"{metadata.name}: heads of keys, heads of values, and what of them turns have several "
+            f"sizes, {sorted(map(str, sizes))}; supported is one size"
+        )
+        raise UnsupportedModel(message)
+
+
+def _head_dim(value: Value, hidden_size: Any, num_heads: Any) -> Any:
     for key in ("attention.key_length", "rope.dimension_count"):
         if value(key) is not None:
             return value(key)
@@ -171,10 +221,19 @@ def _minicpm(metadata: Metadata) -> dict[str, float]:
 
 
 def _rope_scaling(
-    metadata: Metadata, value: Any, factors: dict[str, list[float]]
+    metadata: Metadata, value: Value, factors: dict[str, list[float]]
 ) -> dict[str, Any] | None:
     kind = value("rope.scaling.type")
+    factor = value("rope.scaling.factor") or value("rope.scale_linear")  # the older name
+    if kind is None and factor not in (None, 0, 1) and "long" not in factors:
+        kind = "linear"  # what a factor alone means
     if "all" in factors:
+        if kind not in (None, "none"):
+            message = (
+                f"{metadata.name}: positions are scaled twice, by rope_freqs.weight and by "
+                f"rope.scaling.type {kind!r:.80}; supported is one of them"
+            )
+            raise UnsupportedModel(message)
         return {
             "rope_type": "longrope",
             "short_factor": factors["all"],
@@ -183,7 +242,7 @@ def _rope_scaling(
             "attention_factor": 1.0,
         }
     scaling = {
-        "factor": value("rope.scaling.factor"),
+        "factor": factor,
         "original_max_position_embeddings": value("rope.scaling.original_context_length"),
         "attention_factor": value("rope.scaling.attn_factor"),
     }
@@ -193,12 +252,26 @@ def _rope_scaling(
                 return None
             kind = "longrope"
         case "linear":
-            scaling = {"factor": scaling["factor"]}
-        case "yarn" | "longrope":
+            scaling = {"factor": factor}
+        case "yarn":
+            scaling["attention_factor"] = _yarn_attention_factor(metadata)
+        case "longrope":
             pass
         case _:
-            message = f"{metadata.name}: rope.scaling.type is {kind!r}; supported: linear, yarn"
+            message = (
+                f"{metadata.name}: rope.scaling.type is {kind!r:.80}; supported: linear, yarn, "
+                "longrope"
+            )
             raise UnsupportedModel(message)
     if kind == "longrope":
         scaling |= {"short_factor": factors.get("short"), "long_factor": factors.get("long")}
     return {"rope_type": kind} | {k: item for k, item in scaling.items() if item is not None}
+
+
+def _yarn_attention_factor(metadata: Metadata) -> float | None:
+    """A file's factor comes on top of YaRN's own; a config's is instead of it."""
+    scaling = f"{metadata.architecture}.rope.scaling"
+    if f"{scaling}.attn_factor" not in metadata.values:
+        return None
+    factor = metadata.number(f"{scaling}.factor", 1, 1e6)
+    return metadata.number(f"{scaling}.attn_factor", 1e-6, 1e6) * yarn_attention_factor(factor)

@@ -11,6 +11,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from tercet_engine import EMBEDDED_MODEL
+from tercet_engine.gguf import GgufFile
 from tercet_engine.inspection.scan import ternary_group
 from tests.cli.conftest import Outcome
 from tests.oracle.embedded_gguf import write_embedded
@@ -198,6 +199,29 @@ def test_a_gguf_file_is_described(tercet: Tercet, tmp_path: Path) -> None:
         assert found[fact] == folder[fact]
     assert found["memory"]["weight_bytes"] == folder["memory"]["weight_bytes"]
     assert "put right" in tercet("inspect", str(tmp_path / "model.gguf")).out
+
+
+@pytest.mark.parametrize(
+    ("place", "content", "match"),
+    [
+        (777, b"\xff", "blk.1.ffn_up.weight is damaged: byte 777 holds code 3"),
+        (-32, b"\x00\x00\xc0\x7f", "the scale of blk.1.ffn_up.weight should be over 0; found nan"),
+    ],
+)
+def test_a_damaged_i2_s_matrix_is_told_by_its_name(
+    tercet: Tercet, tmp_path: Path, place: int, content: bytes, match: str
+) -> None:
+    path = write_embedded(tmp_path / "model.gguf")
+    matrix = GgufFile(path).tensors["blk.1.ffn_up.weight"]
+    begin = matrix.offset + place % matrix.num_bytes
+    damaged = bytearray(path.read_bytes())
+    damaged[begin : begin + len(content)] = content
+    path.write_bytes(damaged)
+
+    verdict, reason = refused(tercet, path)
+
+    assert verdict == "damaged"
+    assert match in reason
 
 
 def test_a_gguf_file_of_ordinary_weights_is_not_ternary(tercet: Tercet, tmp_path: Path) -> None:

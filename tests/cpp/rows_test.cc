@@ -140,11 +140,6 @@ KERNEL_TEST(elementwise_kernels_are_the_reference_for_every_length) {
     kernels.add(actual.data(), y.data(), n);
     Reference().add(wanted.data(), y.data(), n);
     ExpectSameBits(actual, wanted, "add, " + At({n}));
-
-    const std::vector<uint16_t> row = random.Bf16(n);
-    kernels.widen(row.data(), n, actual.data());
-    for (size_t i = 0; i < n; ++i) wanted[i] = Widened(row[i]);
-    ExpectSameBits(actual, wanted, "widen, " + At({n}));
   }
 }
 

@@ -25,6 +25,7 @@ from tests.oracle.same_weights import HEAD_DIM, HIDDEN, SHAPES, VOCAB, SameWeigh
 
 BITNET = SameWeights("bitnet-b1.58")
 LLAMA = SameWeights("llama")
+SHARED_BY_64 = SameWeights("qwen3", scale_group=64)
 QWEN3 = SameWeights("qwen3", scale_group=128, has_ternary_tables=True)
 
 
@@ -91,6 +92,14 @@ def test_stretched_positions_are_read(tmp_path: Path) -> None:
         ("llama.block_count", 3, CheckpointError, r"blk\.2\.attn_\w+\.weight is missing"),
         ("llama.block_count", 1, CheckpointError, r"blk\.1\.\w+\.weight is not known"),
         ("llama.embedding_length", "wide", CheckpointError, "hidden_size must be an integer"),
+        ("llama.attention.head_count", [4, 4], CheckpointError, "one value for all layers; found"),
+        ("llama.feed_forward_length", [512] * 2, CheckpointError, "one value for all layers"),
+        ("llama.rope.scaling.type", ["yarn"], CheckpointError, "one value for all layers"),
+        ("llama.rope.dimension_count", 32, UnsupportedModel, "several sizes, .*'32', '64'"),
+        ("llama.attention.value_length", 32, UnsupportedModel, "several sizes, .*'32', '64'"),
+        ("llama.attention.scale", 0.5, UnsupportedModel, r"attention\.scale is 0\.5"),
+        ("llama.attention.causal", False, UnsupportedModel, r"attention\.causal is False"),
+        ("llama.logit_scale", 2.0, UnsupportedModel, r"logit_scale is 2\.0, which is not computed"),
     ],
 )
 def test_what_is_not_known_is_refused_in_words(
@@ -100,6 +109,49 @@ def test_what_is_not_known_is_refused_in_words(
 
     with pytest.raises(error, match=match):
         load(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("residual_scale", "deep"),
+        ("logit_scale", 0.0),
+        ("block_count", "many"),
+        ("embedding_scale", [1.0]),
+    ],
+)
+def test_minicpms_multipliers_are_checked_before_they_are_used(
+    tmp_path: Path, key: str, value: Any
+) -> None:
+    path = SameWeights("minicpm").write_gguf(
+        tmp_path / "a.gguf", "tq2_0", **{f"minicpm.{key}": value}
+    )
+
+    with pytest.raises(CheckpointError, match=key):
+        GgufCheckpoint(path)
+
+
+@pytest.mark.parametrize("key", ["rope.scaling.factor", "rope.scale_linear"])
+def test_a_factor_of_positions_without_a_type_is_linear(tmp_path: Path, key: str) -> None:
+    rope = GgufCheckpoint(
+        LLAMA.write_gguf(tmp_path / "a.gguf", "tq2_0", **{f"llama.{key}": 4.0})
+    ).shape.rope
+
+    assert (rope.scaling, rope.factor) == (RopeScaling.LINEAR, 4.0)
+
+
+def test_yarns_factor_of_attention_comes_on_top_of_its_own(tmp_path: Path) -> None:
+    scaling = {
+        "llama.rope.scaling.type": "yarn",
+        "llama.rope.scaling.factor": 4.0,
+        "llama.rope.scaling.original_context_length": 128,
+    }
+    plain = GgufCheckpoint(LLAMA.write_gguf(tmp_path / "a.gguf", "tq2_0", **scaling))
+    scaling["llama.rope.scaling.attn_factor"] = 0.5
+    halved = GgufCheckpoint(LLAMA.write_gguf(tmp_path / "b.gguf", "tq2_0", **scaling))
+
+    assert plain.shape.rope.scale == pytest.approx(1.1386, rel=1e-4)
+    assert halved.shape.rope.scale == pytest.approx(plain.shape.rope.scale / 2)
 
 
 def rewritten(path: Path, tensors: dict[str, Tensor], model: SameWeights, layout: str) -> Path:
@@ -112,6 +164,76 @@ def rewritten(path: Path, tensors: dict[str, Tensor], model: SameWeights, layout
     }
     path.write_bytes(GgufWriter(model.metadata(), kept | tensors).to_bytes())
     return path
+
+
+def test_biases_are_those_of_the_tensors_and_in_the_order_of_their_rows(tmp_path: Path) -> None:
+    biases = {name: np.arange(SHAPES[name][0], dtype=np.float32) for name in "qkvo"}
+    theirs = {"q": "attn_q", "k": "attn_k", "v": "attn_v", "o": "attn_output"}
+    tensors = {
+        f"blk.{layer}.{theirs[name]}.bias": Tensor(0, bias.shape, bias.tobytes())
+        for layer in range(2)
+        for name, bias in biases.items()
+    }
+
+    checkpoint = GgufCheckpoint(rewritten(tmp_path / "a.gguf", tensors, LLAMA, "tq2_0"))
+
+    assert checkpoint.shape.biases == ("q", "k", "v", "o")
+    half = HEAD_DIM // 2
+    assert checkpoint.bias(1, "q")[:3].tolist() == [0, 2, 4]  # rows lie in pairs, (i, i + half)
+    assert checkpoint.bias(1, "q")[half : half + 3].tolist() == [1, 3, 5]
+    assert checkpoint.bias(1, "v").tolist() == biases["v"].tolist()
+    load(checkpoint.folder)
+
+
+def test_positions_that_are_scaled_twice_are_refused(tmp_path: Path) -> None:
+    factors = np.ones(HEAD_DIM // 2, np.float32)
+    path = LLAMA.write_gguf(tmp_path / "a.gguf", "tq2_0")
+    file = GgufCheckpoint(path).file
+    tensors = {
+        name: Tensor(tensor.type_id, tensor.shape, bytes(file.bytes_of(name)))
+        for name, tensor in file.tensors.items()
+    }
+    tensors["rope_freqs.weight"] = Tensor(0, factors.shape, factors.tobytes())
+    keys = LLAMA.metadata() | {"llama.rope.scaling.factor": 4.0}
+    path.write_bytes(GgufWriter(keys, tensors).to_bytes())
+
+    with pytest.raises(UnsupportedModel, match="positions are scaled twice"):
+        GgufCheckpoint(path)
+
+
+def test_a_matrix_of_another_size_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    codes, scales = BITNET.matrices[1, "up"]
+    type_id, encode = LAYOUTS["i2_s"]
+    half = codes[: len(codes) // 2]
+    tensor = {"blk.1.ffn_up.weight": Tensor(type_id, half.shape, encode(half, scales))}
+
+    with pytest.raises(CheckpointError, match=r"ffn_up\.weight should be \[512, 256\]; found"):
+        GgufCheckpoint(rewritten(tmp_path / "a.gguf", tensor, BITNET, "i2_s"))
+
+
+def test_blocks_of_several_sizes_are_computed_in_the_smallest_groups(tmp_path: Path) -> None:
+    codes, scales = SHARED_BY_64.matrices[0, "up"]
+    type_id, encode = LAYOUTS["tq2_0"]
+    large = encode(codes, scales[:, :1])
+    tensor = {"blk.0.ffn_up.weight": Tensor(type_id, codes.shape, large)}
+
+    path = rewritten(tmp_path / "a.gguf", tensor, SHARED_BY_64, "q2_0_g64")
+
+    assert GgufCheckpoint(path).shape.weight_group == 64
+    load(path)
+
+
+def test_scales_that_only_the_last_rows_do_not_share_are_found(tmp_path: Path) -> None:
+    model = SameWeights("qwen3")
+    codes, scales = model.matrices[1, "down"]
+    differing = np.repeat(scales, codes.shape[1] // 128, axis=1)
+    differing[-1, -1] *= 2
+    type_id, encode = LAYOUTS["q2_0_g128"]
+    tensor = {"blk.1.ffn_down.weight": Tensor(type_id, codes.shape, encode(codes, differing))}
+
+    checkpoint = GgufCheckpoint(rewritten(tmp_path / "a.gguf", tensor, model, "q2_0_g128"))
+
+    assert checkpoint.shape.weight_group == 128
 
 
 def test_an_ordinary_model_is_refused_as_not_ternary(tmp_path: Path) -> None:
@@ -136,7 +258,7 @@ def test_tl1_files_are_refused_by_name(tmp_path: Path) -> None:
     rows, cols = SHAPES["k"]
     tensor = {"blk.0.attn_k.weight": Tensor(38, (rows, cols), bytes(rows * cols // 4 + 32))}
 
-    with pytest.raises(UnsupportedModel, match="TL1"):
+    with pytest.raises(UnsupportedModel, match=r"TL1 or .*not supported \(its tiles are cut"):
         load(rewritten(tmp_path / "a.gguf", tensor, BITNET, "i2_s"))
 
 

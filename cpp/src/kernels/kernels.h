@@ -362,9 +362,6 @@ struct Kernels {
   // x[i] = x[i] + y[i]
   void (*add)(float* x, const float* y, size_t n);
 
-  // out[i] = float(row[i]), bfloat16 widened.
-  void (*widen)(const uint16_t* row, size_t n, float* out);
-
   // Rotates one head by half-split pairs, h = head_dim / 2 (multiple of 8), for j < h:
   // (x[j], x[j + h]) = (x[j] * cos[j] - x[j + h] * sin[j],  x[j + h] * cos[j] + x[j] * sin[j]),
   // each as fma(x[j], cos[j], -(x[j + h] * sin[j])) and fma(x[j + h], cos[j], x[j] * sin[j]).

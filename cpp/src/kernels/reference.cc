@@ -352,12 +352,6 @@ void Add(float* x, const float* y, size_t n) {
   }
 }
 
-void WidenRow(const uint16_t* row, size_t n, float* out) {
-  for (size_t i = 0; i < n; ++i) {
-    out[i] = Widen(row[i]);
-  }
-}
-
 void Rope(float* x, const float* cos, const float* sin, size_t head_dim) {
   const size_t h = head_dim / 2;
   for (size_t j = 0; j < h; ++j) {
@@ -612,7 +606,6 @@ const Kernels kReferenceKernels = {
     .relu2_mul = Relu2Mul,
     .silu_mul = SiluMul,
     .add = Add,
-    .widen = WidenRow,
     .rope = Rope,
     .store_kv = StoreKv,
     .attention =

@@ -292,13 +292,6 @@ std::vector<uint8_t> Add(const Kernels& kernels) {
   return BytesOf(x);
 }
 
-std::vector<uint8_t> Widen(const Kernels& kernels) {
-  const std::vector<uint16_t> row = Numbers().Bf16(kCols);
-  std::vector<float> out(kCols);
-  kernels.widen(row.data(), kCols, out.data());
-  return BytesOf(out);
-}
-
 std::vector<uint8_t> Rope(const Kernels& kernels) {
   Numbers numbers;
   std::vector<float> x = numbers.Floats(48);
@@ -435,7 +428,6 @@ constexpr Check kChecks[] = {
     {"relu2_mul", Relu2Mul},
     {"silu_mul", SiluMul},
     {"add", Add},
-    {"widen", Widen},
     {"rope", Rope},
     {"store_kv", StoreKv},
     {"attention over bf16", AttentionBf16},

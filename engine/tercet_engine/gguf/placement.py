@@ -14,7 +14,7 @@ from typing import NoReturn
 from tercet_engine.errors import CheckpointError, UnsupportedModel
 from tercet_engine.gguf.cursor import shown
 from tercet_engine.gguf.tensors import GgufTensor, TensorEntry
-from tercet_engine.gguf.types import LAYOUTS, Layout, supported_types, type_name
+from tercet_engine.gguf.types import LAYOUTS, Layout, reason, supported_types, type_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,8 @@ class DataRegion:
         layouts = LAYOUTS.get(entry.type_id)
         if layouts is None:
             message = (
-                f"{self.path}: {_describe(entry)}, which is not supported; supported are "
+                f"{self.path}: {_describe(entry)}, which is not supported{reason(entry.type_id)}; "
+                f"supported are "
                 f"{supported_types()}"
             )
             raise UnsupportedModel(message)

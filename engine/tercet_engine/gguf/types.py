@@ -108,6 +108,18 @@ _NAMES: Final = {
 }
 
 
+_LOOKUP: Final = (
+    " (its tiles are cut as another file says, which does not come with it; take the I2_S file)"
+)
+_REASONS: Final = {38: _LOOKUP, 39: _LOOKUP}
+"""Why a type that ternary models come in is not read, after "which is not supported"."""
+
+
+def reason(type_id: int) -> str:
+    """Say why a type is not read, where there is something to say."""
+    return _REASONS.get(type_id, "")
+
+
 def type_name(type_id: int) -> str:
     """Name a type for people: both names where projects disagree, and always the id."""
     return f"{_NAMES.get(type_id, 'of an unknown type')} (id {type_id})"

@@ -5,6 +5,7 @@ from typing import Final
 
 from tercet_engine.errors import LoadError
 from tercet_engine.gguf import GgufFile
+from tercet_engine.inspection.codes import check_codes
 from tercet_engine.inspection.opened import describe_opened, ordinary
 from tercet_engine.inspection.report import ModelReport, Verdict, WeightFile
 
@@ -13,8 +14,8 @@ _TERNARY: Final = frozenset({"i2_s", "tq1_0", "tq2_0", "q2_0_g64", "q2_0_g128", 
 _NUMBERS: Final = frozenset({"f32", "f16", "bf16"})
 
 
-def inspect_file(report: ModelReport) -> None:
-    """Fill in what a single file says."""
+def inspect_file(report: ModelReport, *, reads_codes: bool) -> None:
+    """Fill in what a single file says; with `reads_codes` its I2_S weights are looked at, too."""
     path = report.path
     with path.open("rb") as file:
         magic = file.read(len(_MAGIC))
@@ -27,8 +28,11 @@ def inspect_file(report: ModelReport) -> None:
     report.format = "gguf"
     report.files = (WeightFile(path.name, path.stat().st_size),)
     try:
-        _describe(report, GgufFile(path))
+        opened = GgufFile(path)
+        _describe(report, opened)
         describe_opened(report)
+        if reads_codes:
+            check_codes(opened)
     except LoadError as error:
         report.refuse_for(error)
 

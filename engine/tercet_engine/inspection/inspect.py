@@ -11,10 +11,13 @@ from tercet_engine.memory_plan import largest_context, plan_memory, workspace_by
 from tercet_engine.model_shape import ModelShape
 
 
-def inspect_model(path: Path, name: str, config: EngineConfig) -> ModelReport:
+def inspect_model(
+    path: Path, name: str, config: EngineConfig, *, reads_codes: bool = False
+) -> ModelReport:
     """Tell what is at a path, and whether it can be served here with these settings.
 
-    Reads headers and small files, and a few rows of one matrix at most.
+    Reads headers and small files, and a few rows of one matrix at most; with `reads_codes` all I2_S
+    weights of a GGUF file besides.
 
     Raises:
         InvalidConfig: the settings cannot be, whatever memory there were.
@@ -24,7 +27,7 @@ def inspect_model(path: Path, name: str, config: EngineConfig) -> ModelReport:
     if path.is_dir():
         inspect_folder(report)
     else:
-        inspect_file(report)
+        inspect_file(report, reads_codes=reads_codes)
     if report.shape is not None:
         _plan(report, report.shape, config)
     return report

@@ -43,7 +43,8 @@ def describe_opened(report: ModelReport) -> None:
         report.grid = "one scale a matrix"
     report.activations = "int8, one scale a token"
     if shape.activation_group:
-        report.activations = f"int8, one scale for {shape.activation_group} of a token"
+        columns = shape.activation_group
+        report.activations = f"floating point, rounded with one scale for {columns} of a token"
     opened = open_model(report.path)
     report.overrides = opened.overrides
     report.tokenizer = TokenizerFacts(

@@ -73,8 +73,8 @@ def inspect(
 ) -> None:
     """Tell what a model is, and whether this machine can serve it.
 
-    Reads headers only, never the weights. Exits with 0 if the model can be served; else with 1, and
-    the reason on stderr.
+    Reads headers, and of GGUF files whether I2_S weights are sound. Exits with 0 if the model can
+    be served; else with 1, and the reason on stderr.
     """
     config = EngineConfig(
         max_context=context,
@@ -83,7 +83,7 @@ def inspect(
     )
     logging.getLogger("tercet_engine").addHandler(logging.NullHandler())  # the table says it all
     found = locate_model(model or os.environ.get("TERCET_MODEL") or None, offline=True)
-    report = inspect_model(found.path, found.model_id, config)
+    report = inspect_model(found.path, found.model_id, config, reads_codes=True)
     if as_json:
         print(json.dumps(report_as_json(report), indent=2))
     else:

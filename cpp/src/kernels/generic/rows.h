@@ -65,10 +65,6 @@ inline void AddRow(float* x, const float* y, size_t n) {
   });
 }
 
-inline void WidenRow(const uint16_t* row, size_t n, float* out) {
-  ForLanes(n, [&](size_t i, auto part) { Store(LoadBf16(row + i, part), out + i, part); });
-}
-
 inline void Rope(float* x, const float* cos, const float* sin, size_t head_dim) {
   const size_t h = head_dim / 2;
   ForLanes(h, [&](size_t j, auto part) {

@@ -113,6 +113,14 @@ def test_settings_reach_the_server_as_it_reads_them() -> None:
     assert environment["TERCET_MODEL"] == "microsoft/bitnet-b1.58-2B-4T"
 
 
+@pytest.mark.parametrize("name", ["log_format", "log-format"])
+def test_a_default_that_is_set_otherwise_is_given_once(name: str) -> None:
+    entries = pod_of({"settings": {name: "text"}})["containers"][0]["env"]
+
+    given = [entry["value"] for entry in entries if entry["name"] == "TERCET_LOG_FORMAT"]
+    assert given == ["text"]
+
+
 def test_every_setting_of_the_default_pod_is_one_that_the_server_has() -> None:
     settings = pytest.importorskip("tercet_server.settings")
     names = {name.removeprefix("TERCET_").lower() for name in environment_of({})}
@@ -187,6 +195,9 @@ def test_a_single_replica_may_be_evicted() -> None:
         {"service": {"port": 0}},
         {"autoscaling": {"metric": "memory"}},
         {"settings": {"Bad Name": 1}},
+        {"settings": {"port": 9000}},
+        {"settings": {"drain-seconds": 60}},
+        {"settings": {"tls_cert": "/x"}},
         {"apiKeys": {"keys": ["with blank"]}},
         {"persistence": {"size": "ten"}},
     ],

@@ -149,6 +149,21 @@ def test_secrets_of_ones_own_are_used_and_not_made() -> None:
     assert volumes["keys"]["secret"]["secretName"] == "mine"
 
 
+@pytest.mark.parametrize(
+    ("keys", "name"),
+    [
+        ({"existingSecret": "mine"}, "TERCET_API_KEY_FILE"),
+        ({"existingSecret": "mine", "withLimits": True}, "TERCET_API_KEYS_FILE"),
+        ({"keys": ["one"], "withLimits": True}, "TERCET_API_KEY_FILE"),
+    ],
+)
+def test_a_secret_may_hold_keys_with_limits(keys: dict[str, Any], name: str) -> None:
+    environment = environment_of({"apiKeys": keys})
+
+    assert [key for key in environment if "API_KEY" in key] == [name]
+    assert environment[name] == "/run/secrets/keys/api-keys"
+
+
 def test_other_keys_make_other_pods() -> None:
     def annotations_of(key: str) -> dict[str, str]:
         template = render({"apiKeys": {"keys": [key]}})["Deployment"]["spec"]["template"]

@@ -193,6 +193,7 @@ def test_the_autoscaler_follows_the_line_or_the_cpu_and_then_owns_the_count() ->
     waiting = metric_of(metric="waiting", target=3)
     assert waiting["pods"]["metric"]["name"] == "tercet_completions_waiting"
     assert waiting["pods"]["target"] == {"type": "AverageValue", "averageValue": "3"}
+    assert metric_of(metric="waiting")["pods"]["target"]["averageValue"] == "2"
     assert metric_of()["resource"]["target"] == {"type": "Utilization", "averageUtilization": 80}
     assert render()["Deployment"]["spec"]["replicas"] == 2
 

@@ -4,8 +4,9 @@
     python docker/test.py --image tercet --no-build --no-speed
 
 Read-only, without capabilities, with one CPU and 1 GiB: becomes healthy, answers a request and a
-stream, stops in time with status 0, also when it is stopped while it still starts. Then its
-throughput is compared with that of the same server outside, on one CPU of the same host.
+stream, stops in time with status 0, also when it is stopped while it still starts. More than its
+memory could hold is sent to it at once: it refuses and lives on. Then its throughput is compared
+with that of the same server outside, on one CPU of the same host: it must be nine tenths of it.
 Environment: DOCKER, the client; BASE_IMAGE, to build on; CA, a bundle of certificates for building.
 """
 
@@ -20,12 +21,17 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 DOCKER = os.environ.get("DOCKER", "docker")
 SIZE_LIMIT_MB = 250
+MIN_SPEED = 0.9
+FLOOD = 300
+BODY_BYTES = 4 * 2**20
 HARDENED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL")
 HARDENED = (*HARDENED, "--security-opt", "no-new-privileges", "--cpus", "1", "--memory", "1g")
 DRAIN_SECONDS = 25
@@ -50,6 +56,7 @@ def main() -> int:
     check_what_is_inside(options.image)
     check_service(options.image)
     check_early_stop(options.image)
+    check_flood(options.image)
     if not options.no_speed:
         compare_speed(options.image)
     print("all is well")
@@ -130,6 +137,33 @@ def check_early_stop(image: str) -> None:
         print(f"stopped while starting after {seconds:.1f} s, status {exit_code_of(name)}")
 
 
+def check_flood(image: str) -> None:
+    """More bytes at once than the container may have: some are refused, and nobody is killed."""
+    with running(image) as (name, url):
+        until(lambda: get(f"{url}/ready") == 200, "ready")
+        statuses = flood(url)
+        expect("its state", docker("inspect", "--format", "{{.State.OOMKilled}}", name), "false")
+        check("all were answered", set(statuses) <= {200, 400, 429} and statuses[429] > 0)
+        expect("the status after the flood", get(f"{url}/ready"), 200)
+    print(f"{FLOOD} bodies of {BODY_BYTES >> 20} MiB at once: {dict(statuses)}")
+
+
+def flood(url: str) -> Counter[int]:
+    """Send them, each from a thread of its own; the statuses of the answers."""
+    head = b'{"max_tokens": 1, "prompt": "'
+    body = head + b"a" * (BODY_BYTES - len(head) - 2) + b'"}'
+
+    def send(_number: int) -> int:
+        try:
+            with urllib.request.urlopen(request_of(f"{url}/v1/completions", body)) as answer:
+                return int(answer.status)
+        except OSError as error:
+            return int(getattr(error, "code", 0))
+
+    with ThreadPoolExecutor(FLOOD) as threads:
+        return Counter(threads.map(send, range(FLOOD)))
+
+
 def compare_speed(image: str) -> None:
     """The same work in the container and outside, in turns on one and the same CPU."""
     tercet = ROOT / ".venv/bin/tercet"
@@ -154,6 +188,7 @@ def compare_speed(image: str) -> None:
         f"tokens/s, medians of 15 rounds: {inside:.0f} in the container with --cpus 1, "
         f"{outside_speed:.0f} outside on one CPU ({inside / outside_speed:.0%})"
     )
+    check(f"at least {MIN_SPEED:.0%}", inside >= MIN_SPEED * outside_speed)
 
 
 def speed_of(url: str) -> float:

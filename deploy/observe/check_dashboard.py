@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 DASHBOARD = Path(__file__).parent / "grafana/dashboards/tercet.json"
-VARIABLES = {"$instance": ".*", "$__rate_interval": "30s"}
+VARIABLES = {"$instance": ".*", "$model": ".*", "$__rate_interval": "30s"}
 NUM_POINTS = 120
 
 Panel = dict[str, Any]
@@ -82,7 +82,7 @@ def name_of(target: dict[str, str], labels: dict[str, str]) -> str:
     name = target["legendFormat"]
     if name == "__auto":
         return ", ".join(
-            f"{key}={labels[key]}" for key in ("instance", "fingerprint") if key in labels
+            f"{key}={labels[key]}" for key in ("instance", "model", "fingerprint") if key in labels
         )
     for label, value in labels.items():
         name = name.replace(f"{{{{{label}}}}}", value)

@@ -159,7 +159,7 @@ def _words(path: Path) -> list[str]:
 
 
 def _text(path: Path) -> str:
-    try:
-        return path.read_text()
+    try:  # paths in /proc are bytes, and need not be UTF-8
+        return path.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return ""

@@ -26,6 +26,7 @@ from tercet_server.words import path_of, sentence_of
 
 MAX_KEYS: Final = 1000
 _MAX_A_MINUTE: Final = 10**12
+_ON_NUMBERS: Final = frozenset({"greater_than_equal", "less_than_equal"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +123,13 @@ class _File(BaseModel):
 
 
 def _sentence(error: Any) -> str:
-    if error["type"] == "string_pattern_mismatch":  # the value may be a key put in a wrong place
+    """The error in words. What is no number may be a key in a wrong place, and is not shown."""
+    if error["type"] == "string_pattern_mismatch":
         return f"must match {error['ctx']['pattern']}"
     if error["type"] == "extra_forbidden":
         return "is no field of a key"
-    return sentence_of(error) if error["type"] != "string_type" else "must be a string"
+    sentence = sentence_of(error)
+    return sentence if error["type"] in _ON_NUMBERS else sentence.partition("; got")[0]
 
 
 def _problems(keys: Sequence[ApiKey]) -> Iterator[str]:

@@ -81,10 +81,9 @@ def serve(
         The process's exit code, 0: it was told to stop, and has.
 
     Raises:
-        InvalidSettings: a file that they name is wrong.
+        InvalidSettings: a file that they name is wrong, or the models' names contradict each other.
         OSError: the address cannot be listened on.
         LoadError: an engine cannot be started.
-        InvalidSettings: the names of the models contradict each other.
     """
     check_tls(settings)
     route_logging(settings)

@@ -17,7 +17,6 @@ from pydantic import (
     BeforeValidator,
     ByteSize,
     Field,
-    PositiveFloat,
     SecretStr,
     ValidationError,
     model_validator,
@@ -30,6 +29,8 @@ from tercet_server.config_file import InvalidConfigFile, read_config_file
 from tercet_server.words import path_of, sentence_of
 
 _PREFIX: Final = "TERCET_"
+_YEAR: Final = 365 * 86_400
+"""As good as never, in seconds; infinity is no number that a log of JSON could hold."""
 
 
 class InvalidSettings(ValueError):
@@ -69,6 +70,7 @@ def _log_format(value: object) -> object:
 Name = Annotated[str, Field(min_length=1)]
 Names = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_split), Field(max_length=64)]
 Aliases = Annotated[Names, AfterValidator(_check_pairs)]
+Seconds = Annotated[float, Field(gt=0, le=_YEAR)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split_keys)]
 
 
@@ -119,14 +121,14 @@ class Settings(BaseSettings):
     queue_timeout: Annotated[float, Field(ge=0.01, le=86_400)] | None = None
     """Seconds that a request may wait for its first step; who would wait longer gets 429 at once.
     None: as long as `request_timeout_seconds`."""
-    request_timeout_seconds: PositiveFloat = 1800
+    request_timeout_seconds: Seconds = 1800
     keep_alive_seconds: Annotated[int, Field(ge=1, le=3600)] = 75
     """How long an idle connection is kept; longer than proxies keep theirs."""
-    ping_seconds: PositiveFloat = 15
+    ping_seconds: Seconds = 15
     """A stream in which nothing happens for so long gets a comment, so that proxies keep it."""
-    stalled_client_seconds: PositiveFloat = 60
+    stalled_client_seconds: Seconds = 60
     """A stream whose client takes nothing in for so long is given up."""
-    drain_seconds: Annotated[float, Field(ge=0)] = 25
+    drain_seconds: Annotated[float, Field(ge=0, le=_YEAR)] = 25
     """How long streams may go on after SIGTERM."""
 
     store: bool = True
@@ -135,7 +137,7 @@ class Settings(BaseSettings):
     """The file they are kept in; None: memory, until the server ends."""
     store_responses: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
     store_bytes: Annotated[ByteSize, Field(ge=1024, le=2**40)] = ByteSize(128 * 2**20)
-    store_days: PositiveFloat = 30
+    store_days: Annotated[float, Field(gt=0, le=36_500)] = 30
     """How long a response is kept that nobody continues."""
     background_responses: Annotated[int, Field(ge=0, le=65536)] = 32
     """Responses in progress for which no client waits; more are answered with 429."""
@@ -236,11 +238,11 @@ def load_settings(**flags: Any) -> Settings:
 def _from_file(given: Mapping[str, Any]) -> dict[str, Any]:
     """What the configuration file sets, where there is one, and the environment does not."""
     in_environment = {
-        name.lower().removeprefix(_PREFIX.lower())
-        for name, value in os.environ.items()
+        name.lower().removeprefix(_PREFIX.lower()): value
+        for name, value in os.environ.items()  # in which case does not count
         if name.upper().startswith(_PREFIX) and value
     }
-    path = given.get("config") or os.environ.get(f"{_PREFIX}CONFIG")
+    path = given.get("config") or in_environment.get("config")
     if not path:
         return {}
     try:
@@ -256,6 +258,8 @@ def _line(error: ErrorDetails, from_file: Collection[str]) -> str:
     if (path := path_of(error)) is None:
         return sentence
     name = re.split(r"[.\[]", path.removeprefix(_PREFIX).lower())[0]
+    if name == "api_key":
+        sentence = sentence.partition("; got")[0]  # it may be one, without its quotes
     if name in from_file:
         return f"{name.replace('_', '-')} in the file of --config {sentence}"
     return f"--{name.replace('_', '-')} (TERCET_{name.upper()}) {sentence}"

@@ -113,6 +113,14 @@ def test_settings_reach_the_server_as_it_reads_them() -> None:
     assert environment["TERCET_MODEL"] == "microsoft/bitnet-b1.58-2B-4T"
 
 
+@pytest.mark.parametrize("name", ["log_format", "log-format"])
+def test_a_default_that_is_set_otherwise_is_given_once(name: str) -> None:
+    entries = pod_of({"settings": {name: "text"}})["containers"][0]["env"]
+
+    given = [entry["value"] for entry in entries if entry["name"] == "TERCET_LOG_FORMAT"]
+    assert given == ["text"]
+
+
 def test_every_setting_of_the_default_pod_is_one_that_the_server_has() -> None:
     settings = pytest.importorskip("tercet_server.settings")
     names = {name.removeprefix("TERCET_").lower() for name in environment_of({})}
@@ -139,6 +147,21 @@ def test_secrets_of_ones_own_are_used_and_not_made() -> None:
     assert not [kind for kind in objects if kind.startswith("demo-tercet-")]
     volumes = {volume["name"]: volume for volume in pod_of(values)["volumes"]}
     assert volumes["keys"]["secret"]["secretName"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("keys", "name"),
+    [
+        ({"existingSecret": "mine"}, "TERCET_API_KEY_FILE"),
+        ({"existingSecret": "mine", "withLimits": True}, "TERCET_API_KEYS_FILE"),
+        ({"keys": ["one"], "withLimits": True}, "TERCET_API_KEY_FILE"),
+    ],
+)
+def test_a_secret_may_hold_keys_with_limits(keys: dict[str, Any], name: str) -> None:
+    environment = environment_of({"apiKeys": keys})
+
+    assert [key for key in environment if "API_KEY" in key] == [name]
+    assert environment[name] == "/run/secrets/keys/api-keys"
 
 
 def test_other_keys_make_other_pods() -> None:
@@ -170,6 +193,7 @@ def test_the_autoscaler_follows_the_line_or_the_cpu_and_then_owns_the_count() ->
     waiting = metric_of(metric="waiting", target=3)
     assert waiting["pods"]["metric"]["name"] == "tercet_completions_waiting"
     assert waiting["pods"]["target"] == {"type": "AverageValue", "averageValue": "3"}
+    assert metric_of(metric="waiting")["pods"]["target"]["averageValue"] == "2"
     assert metric_of()["resource"]["target"] == {"type": "Utilization", "averageUtilization": 80}
     assert render()["Deployment"]["spec"]["replicas"] == 2
 
@@ -187,6 +211,9 @@ def test_a_single_replica_may_be_evicted() -> None:
         {"service": {"port": 0}},
         {"autoscaling": {"metric": "memory"}},
         {"settings": {"Bad Name": 1}},
+        {"settings": {"port": 9000}},
+        {"settings": {"drain-seconds": 60}},
+        {"settings": {"tls_cert": "/x"}},
         {"apiKeys": {"keys": ["with blank"]}},
         {"persistence": {"size": "ten"}},
     ],

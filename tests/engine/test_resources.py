@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,19 @@ def test_groups_are_found_where_they_are_mounted(root: Path) -> None:
     write(root, "run/my groups/a b/cpu.max", "200000 100000")
 
     assert usable_cpus(root, affinity=8) == 2
+
+
+def test_mounts_whose_names_are_no_utf8_are_passed_over(root: Path) -> None:
+    in_cgroup_v2(root, "/box")
+    (root / "proc/self/mountinfo").write_bytes(
+        b"40 30 8:1 / /mnt/caf\xe9 rw - ext4 /dev/sda rw\n"
+        b"41 30 0:26 / /cgroups/caf\xe9 rw - cgroup2 cgroup2 rw\n"
+    )
+    folder = Path(os.fsdecode(os.fsencode(root) + b"/cgroups/caf\xe9/box"))
+    folder.mkdir(parents=True)
+    (folder / "cpu.max").write_text("300000 100000")
+
+    assert usable_cpus(root, affinity=8) == 3
 
 
 def test_both_versions_side_by_side_count(root: Path) -> None:

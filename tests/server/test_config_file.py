@@ -49,6 +49,17 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_file(
     assert settings.max_sequences == Settings.model_fields["max_sequences"].default
 
 
+def test_the_file_may_be_named_by_a_variable_in_any_case(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_text("port = 1\nthreads = 1\n")
+    monkeypatch.setenv("tercet_config", str(path))
+    monkeypatch.setenv("tercet_port", "2")
+    settings = load_settings()
+
+    assert (settings.port, settings.threads) == (2, 1)
+
+
 def test_an_empty_variable_leaves_the_file_alone(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,6 +85,14 @@ def test_a_mistake_is_named(path: Path, text: str, words: str) -> None:
     path.write_text(text)
     with pytest.raises(InvalidSettings, match=words):
         load_settings(config=path)
+
+
+@pytest.mark.parametrize("text", ["api-key = 778899", "api-key = [778899]"])
+def test_no_mistake_shows_a_key(path: Path, text: str) -> None:
+    path.write_text(text)
+    with pytest.raises(InvalidSettings, match="api-key in the file of --config must be") as raised:
+        load_settings(config=path)
+    assert "778899" not in str(raised.value)
 
 
 def test_a_file_that_is_not_there_is_a_mistake(path: Path) -> None:

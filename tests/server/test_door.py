@@ -120,6 +120,42 @@ async def test_a_body_that_does_not_say_so_is_a_413_too(
     assert response.json()["error"]["code"] == "body_too_large"
 
 
+async def test_bodies_that_are_too_much_together_are_told_to_wait_but_for_small_ones(
+    toy_engine: AsyncEngine,
+) -> None:
+    gate = asyncio.Event()
+    num_begun = 0
+
+    async def slowly() -> AsyncIterator[bytes]:
+        nonlocal num_begun
+        yield b'{"prompt":"a","max_tokens":1}'.ljust(2047)
+        num_begun += 1
+        await gate.wait()
+        yield b" "
+
+    async with (
+        listening(toy_engine, max_body_bytes=2048) as live,
+        httpx.AsyncClient(base_url=live.url, timeout=30) as client,
+    ):
+        posts = [client.post("/v1/completions", content=slowly(), headers=JSON) for _ in range(8)]
+        held = [asyncio.create_task(post) for post in posts]
+        await until(lambda: num_begun == 8)
+        await asyncio.sleep(0.1)  # until the server has read them
+        large = await client.post("/tokenize", content=b'{"prompt":"a"}'.ljust(100), headers=JSON)
+        small = await client.post("/tokenize", content=b'{"prompt":"a"}', headers=JSON)
+        gate.set()
+        answers = await asyncio.gather(*held)
+        whole = b'{"prompt":"a"}'.ljust(2048)
+        again = await client.post("/tokenize", content=whole, headers=JSON)
+
+    assert large.status_code == 429
+    assert large.headers["retry-after-ms"] == "1000"
+    assert "at most 16384 bytes of requests" in large.json()["error"]["message"]
+    assert small.status_code == 200
+    assert [answer.status_code for answer in answers] == [200] * 8
+    assert again.status_code == 200
+
+
 async def test_more_requests_at_once_than_allowed_are_told_to_wait(
     toy_engines: Callable[..., AsyncEngine],
 ) -> None:

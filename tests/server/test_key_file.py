@@ -60,8 +60,24 @@ def test_a_mistake_is_named(path: Path, text: str, words: str) -> None:
         read_key_file(path)
 
 
-def test_no_mistake_shows_a_key(path: Path) -> None:
-    path.write_text("[[key]]\nname = 'hush hush'\nsha256 = 'hush hush'\nkey = [1, 'hush hush']")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[[key]]\nname = 'hush 77'\nsha256 = 'hush 77'\nkey = [1, 'hush 77']",
+        "[[key]]\nname = 'a'\nkey = 'x'\npriority = 'hush 77'\nconcurrency = 'hush 77'",
+        "[[key]]\nname = 'a'\nkey = 77",
+        "[[key]]\nname = 77\nkey = 'x'",
+        "key = 'hush 77'",
+        "key = ['hush 77']",
+        "key = {hush = 77}",
+        "[[key]]\nname = 'a'\nkey = hush 77",
+    ],
+)
+def test_no_mistake_shows_a_key(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "keys.toml"
+    path.write_text(text)
     with pytest.raises(InvalidConfigFile) as raised:
         read_key_file(path)
-    assert "hush" not in str(raised.value)
+    shown = str(raised.value).replace(str(path), "")
+    assert "hush" not in shown
+    assert "77" not in shown

@@ -23,6 +23,14 @@ async def test_more_than_the_server_gives_is_refused(short: Service) -> None:
     assert (await short.chat(max_tokens=8)).status_code == 200
 
 
+async def test_the_refusal_names_the_field_that_was_sent(short: Service) -> None:
+    refused = await short.chat(max_completion_tokens=9)
+    assert refused.json()["error"]["param"] == "max_completion_tokens"
+    assert refused.json()["error"]["message"].startswith("max_completion_tokens must be at most 8")
+    refused = await short.respond(input="a", max_output_tokens=17)
+    assert refused.json()["error"]["param"] == "max_output_tokens"
+
+
 async def test_whoever_does_not_ask_gets_as_much_as_there_is(short: Service) -> None:
     for answer in (
         await short.chat(ignore_eos=True),

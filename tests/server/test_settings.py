@@ -52,6 +52,12 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
             {"drain_seconds": -1},
             "--drain-seconds (TERCET_DRAIN_SECONDS) must be at least 0; got -1",
         ),
+        (
+            {"drain_seconds": "inf"},
+            "--drain-seconds (TERCET_DRAIN_SECONDS) must be at most 31536000; got 'inf'",
+        ),
+        ({"store_days": "1e400"}, "--store-days (TERCET_STORE_DAYS) must be at most 36500"),
+        ({"ping_seconds": "nan"}, "--ping-seconds (TERCET_PING_SECONDS) must be at most"),
         ({"api_key": [""]}, "api_key must not be empty"),
         ({"api_key_file": "/nowhere"}, "api_key_file /nowhere cannot be read"),
     ],

@@ -126,7 +126,7 @@ class Admission:
         """
         params = sampling_params(
             request,
-            self._bounded(max_tokens, default_max_tokens),
+            self._bounded(request, max_tokens, default_max_tokens),
             self.engine.info.generation_defaults,
             logprobs=logprobs,
             prompt_logprobs=prompt_logprobs,
@@ -157,7 +157,9 @@ class Admission:
             record.until_started = generation.until_started
         return generation
 
-    def _bounded(self, max_tokens: int | None, default: int | None) -> int | None:
+    def _bounded(
+        self, request: GenerationRequest, max_tokens: int | None, default: int | None
+    ) -> int | None:
         """What was asked for, else the default, within what this server gives.
 
         Raises:
@@ -169,8 +171,10 @@ class Admission:
         if max_tokens is None:
             return limit if default is None else min(default, limit)
         if max_tokens > limit:
-            message = f"max_tokens must be at most {limit} on this server; got {max_tokens}"
-            raise InvalidRequest(message, "max_tokens")
+            is_new = getattr(request, "max_completion_tokens", None) is not None
+            name = "max_completion_tokens" if is_new else "max_tokens"
+            message = f"{name} must be at most {limit} on this server; got {max_tokens}"
+            raise InvalidRequest(message, name)
         return max_tokens
 
     def _fitted(self, params: SamplingParams, prompt: ChatPrompt) -> SamplingParams:

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "formats/numbers.h"
 
@@ -69,9 +70,10 @@ Head::Head(HeadKind kind, std::size_t vocab_size, std::size_t hidden_size,
            const WeightPacking& packing)
     : kind_(kind), vocab_size_(vocab_size), hidden_size_(hidden_size) {
   if (kind_ == HeadKind::kTernary) {
-    ternary_.emplace(packing, std::array{vocab_size}, hidden_size);
-    activations_.emplace(kMaxRows, hidden_size, packing.grid);
-    ternary_logits_ = AlignedBuffer<float>(kMaxRows * ternary_->out_stride());
+    Linear matrix(packing, std::array{vocab_size}, hidden_size);
+    AlignedBuffer<float> all(kMaxRows * matrix.out_stride());
+    ternary_ = std::make_unique<Ternary>(Ternary{
+        std::move(matrix), Activations(kMaxRows, hidden_size, packing.grid), std::move(all)});
     return;
   }
   if (kind_ == HeadKind::kBf16) {
@@ -93,7 +95,7 @@ Head::Head(HeadKind kind, std::size_t vocab_size, std::size_t hidden_size,
 void Head::Pack(const Kernels& kernels, ThreadPool& pool, const TensorSource& table) {
   table_ = table;
   if (kind_ == HeadKind::kTernary) {
-    ternary_->Pack(pool, 0, table, 1);
+    ternary_->matrix.Pack(pool, 0, table, 1);
     return;
   }
   if (kind_ == HeadKind::kBf16) {
@@ -109,7 +111,7 @@ void Head::Pack(const Kernels& kernels, ThreadPool& pool, const TensorSource& ta
   low_is_packed_ = false;
   ForRows(pool, vocab_size_, [&](std::size_t n) {
     std::vector<std::uint16_t> scratch;
-    HeadRow row;
+    HeadRow row{};
     kernels.head_pack(Bf16Row(n, scratch), hidden_size_,
                       high_.own() + HeadRowPlace(n, hidden_size_), nullptr, &row);
     const auto squares = static_cast<double>(row.squares);
@@ -155,7 +157,7 @@ void Head::Take(ThreadPool& pool, const TensorSource& table, const PackedPlane& 
 void Head::Take(ThreadPool& pool, const TensorSource& table, const PackedTiles& tiles,
                 bool in_place) {
   Require(kind_ == HeadKind::kTernary, "tiles are of a ternary head");
-  ternary_->Take(pool, tiles, in_place);
+  ternary_->matrix.Take(pool, tiles, in_place);
   table_ = table;
 }
 
@@ -186,7 +188,7 @@ void Head::PackLow(const Kernels& kernels, ThreadPool& pool) {
   low_.WishHugePages();
   ForRows(pool, vocab_size_, [&](std::size_t n) {
     std::vector<std::uint16_t> scratch;
-    HeadRow row;
+    HeadRow row{};
     kernels.head_pack(Bf16Row(n, scratch), hidden_size_, nullptr,
                       &low_[HeadRowPlace(n, hidden_size_)], &row);
   });
@@ -232,11 +234,12 @@ void Head::MultiplyBf16(const Kernels& kernels, ThreadPool& pool, const float* h
 void Head::MultiplyTernary(const Kernels& kernels, ThreadPool& pool, const float* hidden,
                            std::span<const std::size_t> rows, float* logits) {
   pool.ForEach(rows.size(), hidden_size_, [&](std::size_t i, std::size_t) {
-    activations_->Quantize(kernels, i, hidden + rows[i] * hidden_size_, hidden_size_);
+    ternary_->activations.Quantize(kernels, i, hidden + rows[i] * hidden_size_, hidden_size_);
   });
-  ternary_->Multiply(kernels, pool, *activations_, rows.size(), ternary_logits_.data());
+  ternary_->matrix.Multiply(kernels, pool, ternary_->activations, rows.size(),
+                            ternary_->logits.data());
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    std::copy_n(&ternary_logits_[i * ternary_->out_stride()], vocab_size_,
+    std::copy_n(&ternary_->logits[i * ternary_->matrix.out_stride()], vocab_size_,
                 logits + i * vocab_size_);
   }
 }
@@ -308,12 +311,12 @@ std::size_t Head::decode_bytes() const {
 
 std::size_t Head::bytes() const {
   return high_.bytes() + low_.bytes() + row_scales_.bytes() + screen_scales_.bytes() +
-         margins_.bytes() + copy_.bytes() + (ternary_ ? ternary_->bytes() : 0);
+         margins_.bytes() + copy_.bytes() + (ternary_ ? ternary_->matrix.bytes() : 0);
 }
 
 std::size_t Head::workspace_bytes() const {
   return values_.bytes() + scales_.bytes() + sums_.bytes() + reaches_.bytes() + gathered_.bytes() +
-         ternary_logits_.bytes() + (activations_ ? activations_->bytes() : 0);
+         (ternary_ ? ternary_->logits.bytes() + ternary_->activations.bytes() : 0);
 }
 
 }  // namespace tercet

@@ -3,7 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -89,10 +89,13 @@ class Head {
   std::size_t vocab_size_;
   std::size_t hidden_size_;
   TensorSource table_;
-  std::optional<Linear> ternary_;
-  std::optional<Activations> activations_;  // kTernary: [kMaxRows][hidden_size]
-  AlignedBuffer<float> ternary_logits_;     // kTernary: [kMaxRows][rows of the packed matrix]
-  AlignedBuffer<std::uint16_t> copy_;       // kBf16: of a table in another layout
+  struct Ternary {
+    Linear matrix;
+    Activations activations;      // [kMaxRows][hidden_size]
+    AlignedBuffer<float> logits;  // [kMaxRows][rows of the packed matrix]
+  };
+  std::unique_ptr<Ternary> ternary_;   // kTernary
+  AlignedBuffer<std::uint16_t> copy_;  // kBf16: of a table in another layout
   // HeadPlaneBytes(vocab_size, hidden_size) each.
   PackedBytes high_;
   AlignedBuffer<std::uint8_t> low_;

@@ -51,7 +51,7 @@ void PackTiles(ThreadPool& pool, std::size_t num_tiles, const PackOne& pack) {
     try {
       pack(tile, worker);
     } catch (const std::invalid_argument& error) {
-      const std::lock_guard lock(mutex);
+      const std::scoped_lock lock(mutex);
       if (tile < bad_tile) {
         bad_tile = tile;
         fault = error.what();

@@ -25,9 +25,9 @@ const LinearName& FindLinear(const std::string& name) {
 
 }  // namespace
 
-Model::Model(const ModelConfig& config, const BatchLimits& limits, const Kernels& kernels,
+Model::Model(ModelConfig config, const BatchLimits& limits, const Kernels& kernels,
              std::unique_ptr<ThreadPool> pool, std::unique_ptr<Weights> weights)
-    : config_(config),
+    : config_(std::move(config)),
       limits_(limits),
       kernels_(kernels),
       pool_(std::move(pool)),

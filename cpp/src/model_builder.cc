@@ -116,10 +116,9 @@ void ModelConfig::Check() const {
           "scales are shared by 64, 128 or 256 columns, or by whole rows");
 }
 
-ModelBuilder::ModelBuilder(const ModelConfig& config, const BatchLimits& limits,
-                           const Kernels& kernels, std::string_view head, std::size_t num_threads,
-                           std::string_view packing)
-    : config_(config), limits_(limits), kernels_(kernels) {
+ModelBuilder::ModelBuilder(ModelConfig config, const BatchLimits& limits, const Kernels& kernels,
+                           std::string_view head, std::size_t num_threads, std::string_view packing)
+    : config_(std::move(config)), limits_(limits), kernels_(kernels) {
   config_.Check();
   Require(num_threads >= 1 && num_threads <= 1024,
           std::to_string(num_threads) + " threads; from 1 to 1024 are possible");

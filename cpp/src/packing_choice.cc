@@ -101,6 +101,7 @@ std::vector<double> Measure(std::span<const WeightPacking> packings, const Model
 
 std::vector<WeightPacking> Packings(const Kernels& kernels, Grid grid) {
   std::vector<WeightPacking> packings;
+  packings.reserve(std::max(kernels.num_packings, kernels.num_grouped_packings));
   if (grid.group() != 0) {
     for (std::size_t i = 0; i < kernels.num_grouped_packings; ++i) {
       packings.push_back({.grouped = &kernels.grouped_packings[i], .grid = grid});

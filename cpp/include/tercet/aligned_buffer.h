@@ -49,7 +49,7 @@ class AlignedBuffer {
   AlignedBuffer& operator=(const AlignedBuffer&) = delete;
   ~AlignedBuffer() {
     if (data_ != nullptr) {
-      munmap(data_, bytes());
+      munmap(static_cast<void*>(data_), bytes());
     }
   }
 
@@ -57,7 +57,7 @@ class AlignedBuffer {
   void WishHugePages() {
 #ifdef MADV_HUGEPAGE
     if (data_ != nullptr) {
-      madvise(data_, bytes(), MADV_HUGEPAGE);
+      madvise(static_cast<void*>(data_), bytes(), MADV_HUGEPAGE);
     }
 #endif
   }

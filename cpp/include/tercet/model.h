@@ -37,7 +37,7 @@ struct BatchLimits {
 // the batch, how it is cut into chunks, or the number of threads.
 class Model {
  public:
-  Model(const ModelConfig& config, const BatchLimits& limits, const Kernels& kernels,
+  Model(ModelConfig config, const BatchLimits& limits, const Kernels& kernels,
         std::unique_ptr<ThreadPool> pool, std::unique_ptr<Weights> weights);
   ~Model();
   Model(const Model&) = delete;

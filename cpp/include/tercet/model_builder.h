@@ -24,7 +24,7 @@ class ModelBuilder {
   // `kernels`: any set that this machine runs. `head`: "int8", "bf16" or "ternary". `packing`: how
   // ternary weights are kept, a name that the kernels know, or "auto" for the one that a short
   // measurement finds fastest.
-  ModelBuilder(const ModelConfig& config, const BatchLimits& limits, const Kernels& kernels,
+  ModelBuilder(ModelConfig config, const BatchLimits& limits, const Kernels& kernels,
                std::string_view head, std::size_t num_threads, std::string_view packing = "auto");
   ~ModelBuilder();
 

@@ -181,8 +181,18 @@ def memory_needs(source: WeightSource | PackedCheckpoint, config: EngineConfig) 
     kernels = choose_kernels(config.kernels)
     config = _kept_as_it_lies(source, config, kernels)
     shape = replace(source.shape, weight_group=64) if source.needs_grid else source.shape
-    shape = rounded_as_asked(shape, config)
     check_packing(config.packing, kernels, shape)
+    return needs_of(shape, config)
+
+
+def needs_of(shape: ModelShape, config: EngineConfig) -> MemoryNeeds:
+    """The same for a model of which only the shape is known.
+
+    Raises:
+        LoadError: this machine cannot run the kernels, or they cannot compute such a model.
+    """
+    kernels = choose_kernels(config.kernels)
+    shape = rounded_as_asked(shape, config)
     sizes = core_config(shape)
     return MemoryNeeds(
         shape,
@@ -485,18 +495,3 @@ def supported_kernels() -> list[str]:
 def self_test(kernels: str) -> str | None:
     """Compare a kernel set with the reference; None when every bit agrees."""
     return _core.self_test(kernels)
-
-
-def plan_inputs(shape: ModelShape, config: EngineConfig) -> dict[str, int]:
-    """What `plan_memory` asks for beside a shape and the settings; nothing is loaded for it.
-
-    Raises:
-        LoadError: this machine cannot run the kernels, or they cannot compute such a model.
-    """
-    sizes = core_config(shape)
-    kernels = choose_kernels(config.kernels)
-    return {
-        "weight_bytes": _weight_bytes(shape, sizes, kernels, config),
-        "block_bytes": _core.KVCache.block_bytes(sizes, kind=config.kv_type),
-        "usable_bytes": usable_memory_bytes(),
-    }

@@ -3,20 +3,18 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from tercet_engine.chat_template import ChatTemplate
 from tercet_engine.checkpoint import Checkpoint
 from tercet_engine.completion import GenerationDefaults
 from tercet_engine.errors import CheckpointError
+from tercet_engine.gguf import is_gguf
 from tercet_engine.gguf_checkpoint import GgufCheckpoint
 from tercet_engine.gguf_files import GgufFiles
 from tercet_engine.model_files import ModelFiles
 from tercet_engine.packed.checkpoint import PackedCheckpoint
 from tercet_engine.packed.format import is_packed
 from tercet_engine.tokenizer import Tokenizer
-
-GGUF_SUFFIX: Final = ".gguf"
 
 _logger = logging.getLogger(__name__)
 
@@ -40,11 +38,6 @@ class OpenedModel:
     stop_token_ids: frozenset[int]
     generation_defaults: GenerationDefaults
     overrides: tuple[str, ...] = ()
-
-
-def is_gguf(path: Path) -> bool:
-    """Whether a path is to be read as a GGUF file."""
-    return path.suffix.lower() == GGUF_SUFFIX
 
 
 def open_checkpoint(path: Path) -> Checkpoint | GgufCheckpoint | PackedCheckpoint:

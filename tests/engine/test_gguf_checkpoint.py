@@ -12,10 +12,10 @@ import pytest
 from tercet_engine.config import EngineConfig
 from tercet_engine.errors import CheckpointError, LoadError, UnsupportedModel
 from tercet_engine.gguf_checkpoint import GgufCheckpoint
-from tercet_engine.hub import EMBEDDED_MODEL
+from tercet_engine.hub import EMBEDDED_MODEL, find_model
 from tercet_engine.model_loader import load_model
 from tercet_engine.model_shape import Activation
-from tercet_engine.opened_model import open_model
+from tercet_engine.opened_model import open_checkpoint, open_model
 from tercet_engine.progress import Silent
 from tercet_engine.rope import RopeScaling
 from tests.fuzz import gguf_models
@@ -378,3 +378,13 @@ def test_files_that_are_wrong_as_models_are_served_or_refused_in_words() -> None
         chance = random.Random(case)
         keys, tensors = gguf_models.changed(chance, *chance.choice(models))
         gguf_models.run(chance, keys, tensors)
+
+
+def test_a_gguf_file_is_known_by_how_it_begins(tmp_path: Path) -> None:
+    blob = BITNET.write_gguf(tmp_path / "8143ae11", "i2_s")
+    (tmp_path / "notes").write_text("no model")
+
+    assert find_model(blob).path == blob
+    assert open_checkpoint(blob).shape.vocab_size == VOCAB
+    with pytest.raises(UnsupportedModel, match="is a file and no GGUF file"):
+        find_model(tmp_path / "notes")

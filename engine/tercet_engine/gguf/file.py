@@ -6,6 +6,7 @@ file that the file is too short for.
 """
 
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +18,21 @@ from tercet_engine.gguf.metadata import Metadata
 from tercet_engine.gguf.placement import DataRegion
 from tercet_engine.mapped_file import MappedFile
 
+SUFFIX: Final = ".gguf"
+MAGIC: Final = b"GGUF"
 _LEAST_BYTES = 24
 _SHARDS = "split.count"
+
+
+def is_gguf(path: Path) -> bool:
+    """Whether a path is to be read as a GGUF file: by its name, or by how it begins."""
+    if path.suffix.lower() == SUFFIX:
+        return True
+    try:
+        with path.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:  # a folder, say
+        return False
 
 
 class GgufFile:

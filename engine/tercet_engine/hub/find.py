@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from tercet_engine.errors import ModelNotFound, UnsupportedModel
+from tercet_engine.gguf import is_gguf
 from tercet_engine.hub.cache import find_cached
 from tercet_engine.hub.choice import ANYTHING
 from tercet_engine.hub.fetch import fetch_model
@@ -12,8 +13,6 @@ from tercet_engine.hub.listener import FetchListener, SilentFetch
 from tercet_engine.hub.names import HubName, parse_hub_name
 
 EMBEDDED_MODEL: Final = Path(__file__).parents[1] / "models" / "tercet-tiny"
-
-_GGUF: Final = ".gguf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ def find_model(
     """
     found = locate_model(model, listener, offline=offline)
     if found.path.is_file():
-        if found.path.suffix.lower() == _GGUF:
+        if is_gguf(found.path):
             return found
         message = (
             f"{found.path} is a file and no GGUF file; give one, or the folder of a checkpoint in "
@@ -63,8 +62,8 @@ def locate_model(
         return ModelFolder(EMBEDDED_MODEL, EMBEDDED_MODEL.name)
     path = Path(model).expanduser()
     if model != "" and path.exists():
-        is_gguf = path.is_file() and path.suffix.lower() == _GGUF
-        return ModelFolder(path, path.stem if is_gguf else path.resolve().name)
+        is_file = path.is_file() and is_gguf(path)
+        return ModelFolder(path, path.stem if is_file else path.resolve().name)
     name_on_hub = parse_hub_name(model) if isinstance(model, str) else None
     if name_on_hub is None:
         message = (

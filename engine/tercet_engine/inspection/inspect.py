@@ -9,6 +9,7 @@ from tercet_engine.inspection.gguf import inspect_file
 from tercet_engine.inspection.report import MemoryFacts, ModelReport
 from tercet_engine.memory_plan import largest_context, plan_memory, workspace_bytes
 from tercet_engine.model_shape import ModelShape
+from tercet_engine.resources import usable_memory_bytes
 
 
 def inspect_model(
@@ -35,26 +36,39 @@ def inspect_model(
 
 def _plan(report: ModelReport, shape: ModelShape, config: EngineConfig) -> None:
     """Sum the memory, and refuse what does not fit as loading would."""
-    from tercet_engine.model_loader import plan_inputs  # noqa: PLC0415 -- needs the extension
+    from tercet_engine.model_loader import needs_of  # noqa: PLC0415 -- needs the extension
 
     try:
-        needs = plan_inputs(shape, config)
+        needs = needs_of(shape, config)
     except LoadError as error:
         report.refuse_for(error)
         return
     context = min(config.max_context or shape.max_context, shape.max_context)
-    kv_bytes_per_token = needs["block_bytes"] // config.block_size
+    usable_bytes = usable_memory_bytes()
+    kv_bytes_per_token = needs.block_bytes // config.block_size
     report.memory = MemoryFacts(
         context=context,
-        weight_bytes=needs["weight_bytes"],
+        weight_bytes=needs.weight_bytes,
         kv_bytes_per_token=kv_bytes_per_token,
         kv_cache_bytes=kv_bytes_per_token * context,
         workspace_bytes=workspace_bytes(shape, config, context),
-        usable_bytes=needs["usable_bytes"],
-        largest_context=largest_context(shape, config, **needs),
+        usable_bytes=usable_bytes,
+        largest_context=largest_context(
+            shape,
+            config,
+            weight_bytes=needs.weight_bytes,
+            block_bytes=needs.block_bytes,
+            usable_bytes=usable_bytes,
+        ),
     )
     try:
-        plan_memory(shape, config, **needs)
+        plan_memory(
+            shape,
+            config,
+            weight_bytes=needs.weight_bytes,
+            block_bytes=needs.block_bytes,
+            usable_bytes=usable_bytes,
+        )
     except InvalidConfig:
         raise
     except LoadError as error:

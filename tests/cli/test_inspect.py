@@ -108,7 +108,7 @@ def test_what_does_not_fit_is_refused_with_the_sum_and_the_context_that_does(
     tercet: Tercet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = 90_000_000
-    monkeypatch.setattr("tercet_engine.model_loader.usable_memory_bytes", lambda: free)
+    monkeypatch.setattr("tercet_engine.inspection.inspect.usable_memory_bytes", lambda: free)
     found = inspected(tercet)
     largest = found["memory"]["largest_context"]
 

@@ -116,7 +116,7 @@ def test_what_does_not_fit_is_refused_with_the_sum_and_the_context_that_does(
     assert 0 < largest < 2048
     assert f"the largest context that fits is {largest} tokens" in found["reason"]
     assert inspected(tercet, "--context", str(largest))["servable"]
-    monkeypatch.setattr("tercet_engine.model_loader.usable_memory_bytes", lambda: 1000)
+    monkeypatch.setattr("tercet_engine.inspection.inspect.usable_memory_bytes", lambda: 1000)
     assert inspected(tercet)["memory"]["largest_context"] == 0
 
 

@@ -17,6 +17,7 @@ import argparse
 import asyncio
 import contextlib
 import math
+import os
 import random
 import re
 import statistics
@@ -66,6 +67,7 @@ class Load:
     ended: float
     asked: list[Asked] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
+    client_cpu_seconds: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -145,7 +147,7 @@ async def at_peak(
 async def overloaded(
     http: LeanClient, url: str, options: argparse.Namespace, draw: random.Random, rate: float
 ) -> Load:
-    begun = time.perf_counter()
+    begun, cpu_begun = time.perf_counter(), time.process_time()
     load = Load(begun, begun + options.seconds)
     watch = asyncio.create_task(look_on(url, load, options.prompt_tokens))
     tasks = []
@@ -153,6 +155,7 @@ async def overloaded(
         await asyncio.sleep(max(0.0, begun + due - time.perf_counter()))
         load.asked.append(one := Asked(begun + due))
         tasks.append(asyncio.create_task(ask(http, body_of(options, draw), one)))
+    load.client_cpu_seconds = time.process_time() - cpu_begun
     await asyncio.gather(*tasks)
     watch.cancel()
     # The first answers come when the first places are free again: what is before is no steady load.
@@ -245,6 +248,8 @@ def report(options: argparse.Namespace, peaks: Sequence[float], overload: Load) 
         f"{options.times:g} times as many"
     )
     print(f"goodput          {overload.goodput:.2f} a second, {goodput:.0%} of the peak")
+    clients = overload.client_cpu_seconds / options.seconds
+    print(f"clients          took {clients:.2f} CPUs of this host's {os.cpu_count()} meanwhile")
     print(
         f"first token      p50 {first.p50:.2f} s, p90 {first.p90:.2f} s, p99 {first.p99:.2f} s of "
         f"{len(accepted)} accepted; --queue-timeout {options.queue_timeout:g} s"

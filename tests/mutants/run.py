@@ -45,6 +45,7 @@ POOL = ("test_block_pool", "test_scheduler", "test_scheduler_properties")
 SCHEDULER = ("test_scheduler", "test_scheduler_properties")
 TEXT = ("test_detokenizer",)
 STREAMS = ("test_async_engine",)
+LINE = ("test_async_engine", "test_waiting_line")
 TEMPLATE = ("test_chat_template",)
 ARRAYS = ("test_batch", "test_scheduler_properties")
 FILES = ("test_safetensors_file", "test_checkpoint")
@@ -397,10 +398,10 @@ MUTANTS = (
     ),
     Mutant(
         "aborted streams keep their place in the line",
-        "async_engine",
-        "            self._num_waiting_tokens -= seq.num_prompt_tokens\n        if not self._open",
-        "            pass\n        if not self._open",
-        STREAMS,
+        "waiting_line",
+        "        if not has_started:\n            self.num_tokens -= seq.num_prompt_tokens",
+        "        if False:\n            self.num_tokens -= seq.num_prompt_tokens",
+        LINE,
     ),
     Mutant(
         "streams of a dead engine are left waiting",
@@ -411,10 +412,10 @@ MUTANTS = (
     ),
     Mutant(
         "a full line admits one more",
-        "async_engine",
-        "len(sequences) - max_places) > 0:",
-        "len(sequences) - max_places) > 1:",
-        STREAMS,
+        "waiting_line",
+        "num_sequences - max_places) > 0:",
+        "num_sequences - max_places) > 1:",
+        LINE,
     ),
     Mutant(
         "a client's special tokens act",

@@ -182,7 +182,7 @@ def memory_needs(source: WeightSource | PackedCheckpoint, config: EngineConfig) 
     config = _kept_as_it_lies(source, config, kernels)
     shape = replace(source.shape, weight_group=64) if source.needs_grid else source.shape
     check_packing(config.packing, kernels, shape)
-    return needs_of(shape, config)
+    return _needs(shape, config, kernels)
 
 
 def needs_of(shape: ModelShape, config: EngineConfig) -> MemoryNeeds:
@@ -191,7 +191,10 @@ def needs_of(shape: ModelShape, config: EngineConfig) -> MemoryNeeds:
     Raises:
         LoadError: this machine cannot run the kernels, or they cannot compute such a model.
     """
-    kernels = choose_kernels(config.kernels)
+    return _needs(shape, config, choose_kernels(config.kernels))
+
+
+def _needs(shape: ModelShape, config: EngineConfig, kernels: str) -> MemoryNeeds:
     shape = rounded_as_asked(shape, config)
     sizes = core_config(shape)
     return MemoryNeeds(
@@ -408,14 +411,9 @@ def _fill(
     return facts
 
 
-def _set(
-    setter: Callable[..., None],
-    tensor: str,
-    source: TensorSource,
-    place: tuple[int, str] | None = None,
-) -> float:
+def _set(setter: Callable[[_core.TensorSource], None], tensor: str, source: TensorSource) -> float:
     try:
-        setter(*(place or ()), core_source(source))
+        setter(core_source(source))
     except ValueError as error:  # a code that means no weight, say
         message = f"{tensor}: {error}"
         raise CheckpointError(message) from error

@@ -47,17 +47,6 @@ void ReadQ6(const std::uint8_t* block, float* out) {
   }
 }
 
-void ReadTernary(const TensorSource& source, std::size_t row, float* out) {
-  const std::size_t block = HasBlockScales(source.layout) ? BlockOf(source.layout).values : 0;
-  std::vector<std::uint8_t> codes(source.cols);
-  std::vector<float> scales(block == 0 ? 0 : source.cols / block);
-  ReadCodes(source, row, codes.data(), scales.data());
-  for (std::size_t k = 0; k < source.cols; ++k) {
-    const float scale = block == 0 ? 1.0F : scales[k / block];
-    out[k] = scale * (static_cast<float>(codes[k]) - 1.0F);
-  }
-}
-
 // Calls read(block, out) for every block of a row.
 template <typename Read>
 void ForBlocks(const TensorSource& source, std::size_t row, float* out, const Read& read) {
@@ -66,6 +55,27 @@ void ForBlocks(const TensorSource& source, std::size_t row, float* out, const Re
   for (std::size_t i = 0; i < source.cols; i += shape.values, bytes += shape.bytes) {
     read(bytes, out + i);
   }
+}
+
+// A row of codes without scales of blocks; no table is stored so.
+void ReadTernary(const TensorSource& source, std::size_t row, float* out) {
+  std::vector<std::uint8_t> codes(source.cols);
+  ReadCodes(source, row, codes.data(), nullptr);
+  for (std::size_t k = 0; k < source.cols; ++k) {
+    out[k] = static_cast<float>(codes[k]) - 1.0F;
+  }
+}
+
+// Embeddings are read so within a step: nothing is allocated.
+void ReadTernaryBlocks(const TensorSource& source, std::size_t row, float* out) {
+  const std::size_t count = BlockOf(source.layout).values;
+  ForBlocks(source, row, out, [&](const std::uint8_t* block, float* numbers) {
+    std::uint8_t codes[kMaxBlock];
+    const float scale = ReadBlock(source.layout, block, codes);
+    for (std::size_t k = 0; k < count; ++k) {
+      numbers[k] = scale * (static_cast<float>(codes[k]) - 1.0F);
+    }
+  });
 }
 
 void ReadUnscaled(const TensorSource& source, std::size_t row, float* out) {
@@ -93,8 +103,12 @@ void ReadUnscaled(const TensorSource& source, std::size_t row, float* out) {
     case Layout::kQ4:
       ForBlocks(source, row, out, ReadQ4);
       break;
-    default:
+    case Layout::kHfPacked:
+    case Layout::kI2S:
       ReadTernary(source, row, out);
+      break;
+    default:
+      ReadTernaryBlocks(source, row, out);
   }
 }
 

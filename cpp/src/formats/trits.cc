@@ -86,6 +86,8 @@ float ReadQ2(const std::uint8_t* block, std::size_t num_weights, std::uint8_t* c
   return WidenF16(ReadAs<std::uint16_t>(block));
 }
 
+}  // namespace
+
 float ReadBlock(Layout layout, const std::uint8_t* block, std::uint8_t* codes) {
   switch (layout) {
     case Layout::kTq1:
@@ -98,8 +100,6 @@ float ReadBlock(Layout layout, const std::uint8_t* block, std::uint8_t* codes) {
       return ReadQ2(block, BlockOf(layout).values, codes);
   }
 }
-
-}  // namespace
 
 bool HasBlockScales(Layout layout) {
   switch (layout) {

@@ -20,6 +20,7 @@ from tercet_engine.errors import CheckpointError
 from tercet_engine.families import find_family
 from tercet_engine.families.family import WeightForm
 from tercet_engine.families.others import reason_of_tensor
+from tercet_engine.finite import are_finite
 from tercet_engine.model_config_file import ConfigFile
 from tercet_engine.model_shape import ModelShape
 from tercet_engine.shards import find_tensors
@@ -34,12 +35,6 @@ HEAD: Final = "lm_head.weight"
 _LAYOUTS: Final = {"BF16": "bf16", "F16": "f16", "F32": "f32"}
 _SCALED: Final = (WeightForm.PACKED, WeightForm.PACKED_INVERSE)
 _ROWS_AT_ONCE: Final = 512
-_EXPONENTS: Final[dict[str, np.uint16 | np.uint32]] = {
-    "BF16": np.uint16(0x7F80),
-    "F16": np.uint16(0x7C00),
-    "F32": np.uint32(0x7F800000),
-}
-"""Bits that are all ones in a number that is infinite, or none."""
 _TRIAL_COLS: Final = 64
 _TRIAL_ROWS: Final = 16
 _HARMLESS: Final = ("rotary_emb.inv_freq",)
@@ -149,7 +144,8 @@ class Checkpoint:
     def table(self, name: str) -> TensorSource:
         """Map the embedding or the head, numbers [vocab, hidden]."""
         table = self._numbers(name, self.shape.vocab_size, self.shape.hidden_size)
-        self._check_finite(name)
+        if not are_finite(table.layout, table.data):
+            raise self._not_finite(name)
         return table
 
     def crc32(self, name: str) -> int:
@@ -210,16 +206,6 @@ class Checkpoint:
         values = self._array(name, _LAYOUTS, (rows, cols))
         dtype = self._file_of[name].tensors[name].dtype
         return source_of(_LAYOUTS[dtype], values, shape=(rows, cols))
-
-    def _check_finite(self, name: str) -> None:
-        """Check a matrix of plain numbers, which are only looked at when they are needed."""
-        file = self._file_of[name]
-        exponent = _EXPONENTS[file.tensors[name].dtype]
-        values = file.array(name)
-        for row in range(0, len(values), _ROWS_AT_ONCE):
-            bits = values[row : row + _ROWS_AT_ONCE].view(exponent.dtype)
-            if (bits & exponent == exponent).any():
-                raise self._not_finite(name)
 
     def _floats(self, name: str, shape: tuple[int, ...]) -> Float32Array:
         values = widen(self._array(name, _LAYOUTS, shape))

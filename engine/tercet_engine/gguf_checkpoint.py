@@ -15,6 +15,7 @@ from tercet_engine.checkpoint import Float32Array, UInt8Array
 from tercet_engine.errors import CheckpointError, UnsupportedModel
 from tercet_engine.families import find_family
 from tercet_engine.families.family import WeightForm
+from tercet_engine.finite import are_finite
 from tercet_engine.gguf import GgufFile, GgufTensor
 from tercet_engine.gguf_config import config_of, find_gguf_family
 from tercet_engine.model_shape import LINEARS, ModelShape
@@ -166,7 +167,11 @@ class GgufCheckpoint:
         if (layout := self._layout(name)) not in _TABLES:
             message = f"{self.folder}: {name} is {layout}; supported: {', '.join(_TABLES)}"
             raise UnsupportedModel(message)
-        return self._matrix(name, (self.shape.vocab_size, self.shape.hidden_size))
+        table = self._matrix(name, (self.shape.vocab_size, self.shape.hidden_size))
+        if not are_finite(layout, table.data):
+            message = f"{self.folder}: {name} holds values that are not finite"
+            raise CheckpointError(message)
+        return table
 
     def crc32(self, name: str) -> int:
         """Checksum of a tensor's bytes."""

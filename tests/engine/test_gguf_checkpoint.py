@@ -388,3 +388,21 @@ def test_a_gguf_file_is_known_by_how_it_begins(tmp_path: Path) -> None:
     assert open_checkpoint(blob).shape.vocab_size == VOCAB
     with pytest.raises(UnsupportedModel, match="is a file and no GGUF file"):
         find_model(tmp_path / "notes")
+
+
+@pytest.mark.parametrize("layout", ["f32", "f16", "bf16", "q8_0", "q4_0", "q6_k", "q2_0_g128"])
+def test_a_table_that_is_not_finite_is_refused_by_its_name(tmp_path: Path, layout: str) -> None:
+    size = {"f32": 4, "f16": 2, "bf16": 2, "q8_0": 34, "q4_0": 18, "q6_k": 210, "q2_0_g128": 34}
+    weights = {"q8_0": 32, "q4_0": 32, "q6_k": 256, "q2_0_g128": 128}.get(layout, 1)
+    infinite = {"f32": b"\0\0\x80\x7f", "bf16": b"\x80\x7f"}.get(layout, b"\0\x7c")
+    block = size[layout]
+    place = 208 if layout == "q6_k" else 0
+    content = bytearray(VOCAB * HIDDEN // weights * block)
+    last = len(content) - block + place
+    content[last : last + len(infinite)] = infinite
+    ids = {"f32": 0, "f16": 1, "bf16": 30, "q8_0": 8, "q4_0": 2, "q6_k": 14, "q2_0_g128": 42}
+    tensor = Tensor(ids[layout], (VOCAB, HIDDEN), bytes(content))
+    path = rewritten(tmp_path / "a.gguf", {"token_embd.weight": tensor}, LLAMA, "tq2_0")
+
+    with pytest.raises(CheckpointError, match=r"token_embd\.weight holds values that are not"):
+        load(path)

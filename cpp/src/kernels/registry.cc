@@ -14,6 +14,8 @@ extern const Kernels kAvx512VnniKernels;
 extern const Kernels kAvxVnniKernels;
 extern const Kernels kAvx2Kernels;
 #elif defined(__aarch64__)
+extern const Kernels kNeonI8mmKernels;
+extern const Kernels kNeonDotProdKernels;
 extern const Kernels kNeonKernels;
 #endif
 extern const Kernels kReferenceKernels;
@@ -24,6 +26,8 @@ constexpr std::array kAll = {
 #if defined(__x86_64__)
     &kAmxKernels,       &kAvx512VbmiKernels, &kAvx512VnniKernels, &kAvxVnniKernels, &kAvx2Kernels,
 #elif defined(__aarch64__)
+    &kNeonI8mmKernels,
+    &kNeonDotProdKernels,
     &kNeonKernels,
 #endif
     &kReferenceKernels,

@@ -21,7 +21,7 @@ export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # one pip at a time in one environment; compilers run in parallel by themselves
-.PHONY: help serve chat speed bench setup build check fix test test-py test-cpp test-isa test-san test-browser test-clients test-training prove-oracle tidy mutants \
+.PHONY: help serve chat speed bench setup build check fix test test-py test-cpp test-isa test-emulated test-san test-browser test-clients test-training prove-oracle tidy mutants \
         load-test docker docker-test up helm-test test-scale test-ray test-deploy size clean
 
 help: ## list the verbs
@@ -126,6 +126,10 @@ test-cpp: build/dev/build.ninja
 test-isa: $(STAMP_DEV) $(STAMP_CORE) ## the model's tests once per kernel set this CPU can run
 	for set in $$($(BIN)/python -c 'from tercet_engine import supported_kernels; print(*supported_kernels())'); do \
 	  echo "== $$set"; TERCET_KERNELS=$$set $(BIN)/pytest -q tests/model || exit 1; done
+
+test-emulated: $(STAMP_DEV) $(STAMP_CORE) build/dev/build.ninja ## every CPU in QEMU: C++, the model, equal answers (hours; apt install qemu-user; ARGS="Nehalem --only cpp,answers")
+	$(BIN)/cmake --build build/dev
+	$(BIN)/python -m tests.emulated.run $(ARGS)
 
 test-san: build/asan/build.ninja build/tsan/build.ninja ## C++ tests under ASan+UBSan, then TSan
 	$(BIN)/cmake --build build/asan

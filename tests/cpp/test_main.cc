@@ -126,8 +126,10 @@ int Main(int argc, char** argv) {
       ++(Passes(name, [&] { test.for_kernels(*kernels); }) ? passed : failed);
     }
   }
-  std::printf("%d passed, %d failed (seed %llu)\n", passed, failed,
+  std::printf("%d passed, %d failed (seed %llu, sets", passed, failed,
               static_cast<unsigned long long>(Seed()));
+  for (const Kernels* kernels : sets) std::printf(" %s", kernels->name);
+  std::printf(")\n");
   return failed == 0 && passed > 0 ? 0 : 1;
 }
 

@@ -32,6 +32,8 @@ constexpr NamedFeature kNames[] = {
     {kAvx512Vbmi, "avx512_vbmi"},
     {kAvxVnni, "avx_vnni"},
     {kAmxInt8, "amx_int8"},
+    {kSsse3, "ssse3"},
+    {kSse41, "sse4.1"},
     {kArmDotProd, "dotprod"},
     {kArmI8mm, "i8mm"},
 };
@@ -104,6 +106,8 @@ uint32_t Detect() {
       features |= feature;
     }
   };
+  offer(HasAll(one.ecx, Bit(9)), kSsse3);
+  offer(HasAll(one.ecx, Bit(19)), kSse41);
   offer(HasAll(seven.ebx, Bit(8)), kBmi2);
   if (HasAll(state, kYmmState) && HasAll(one.ecx, Bit(28))) {
     offer(HasAll(seven.ebx, Bit(5)), kAvx2);

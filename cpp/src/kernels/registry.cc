@@ -13,6 +13,7 @@ extern const Kernels kAvx512VbmiKernels;
 extern const Kernels kAvx512VnniKernels;
 extern const Kernels kAvxVnniKernels;
 extern const Kernels kAvx2Kernels;
+extern const Kernels kSse41Kernels;
 #elif defined(__aarch64__)
 extern const Kernels kNeonI8mmKernels;
 extern const Kernels kNeonDotProdKernels;
@@ -24,7 +25,8 @@ namespace {
 
 constexpr std::array kAll = {
 #if defined(__x86_64__)
-    &kAmxKernels,       &kAvx512VbmiKernels, &kAvx512VnniKernels, &kAvxVnniKernels, &kAvx2Kernels,
+    &kAmxKernels,       &kAvx512VbmiKernels, &kAvx512VnniKernels,
+    &kAvxVnniKernels,   &kAvx2Kernels,       &kSse41Kernels,
 #elif defined(__aarch64__)
     &kNeonI8mmKernels,
     &kNeonDotProdKernels,

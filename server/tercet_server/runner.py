@@ -27,6 +27,7 @@ from tercet_server.config_file import InvalidConfigFile
 from tercet_server.daemon_thread import run_in_daemon_thread
 from tercet_server.http_protocol import BoundedHttpProtocol
 from tercet_server.logs import make_logger, route_logging
+from tercet_server.loop_lag import watching_loop
 from tercet_server.model_names import choices_of, names_of
 from tercet_server.open_files import room_for_connections
 from tercet_server.served_models import ServedModels
@@ -36,6 +37,7 @@ from tercet_server.tls import check_tls
 if TYPE_CHECKING:
     from tercet_server.key_ring import KeyRing
     from tercet_server.lifecycle import Lifecycle
+    from tercet_server.metrics import Metrics
 
 _FLUSH_SECONDS: Final = 5
 """After the drain: for the last bytes to reach their clients."""
@@ -172,7 +174,8 @@ class Server(uvicorn.Server):
         Raises:
             LoadError: an engine cannot be started.
         """
-        with self._stopping_at_signals():
+        metrics: Metrics = self._app.state.metrics
+        with self._stopping_at_signals(), watching_loop(metrics.loop_was_late):
             serving = asyncio.create_task(self.serve(sockets=[listener]))
             try:
                 if engines := await self._load(load):

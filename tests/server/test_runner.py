@@ -1,11 +1,14 @@
 """Where the server listens, and what becomes of a model that cannot be loaded."""
 
 import asyncio
+import re
+import time
 
 import httpx
 import pytest
 
 from tercet_engine import AsyncEngine, CheckpointError
+from tercet_server.loop_lag import SLEEP_SECONDS
 from tercet_server.runner import Server, listen, url_of
 from tests.server.conftest import settings_of
 
@@ -69,3 +72,32 @@ async def test_requests_are_answered_while_the_model_loads(toy_engine: AsyncEngi
     server.stop()
     await running
     assert early.status_code == 503
+
+
+async def test_a_held_loop_is_told_by_how_late_it_was(toy_engine: AsyncEngine) -> None:
+    listener = listen("127.0.0.1", 0)
+    url = url_of(listener)
+    server = Server(settings_of(log_level="error"))
+    running = asyncio.create_task(server.run_to_end(listener, lambda: [toy_engine]))
+    async with httpx.AsyncClient(base_url=url) as client:
+        while (await client.get("/ready")).status_code != 200:
+            pass
+        before = await lags_beyond_half_a_second(client)
+        time.sleep(SLEEP_SECONDS + 0.6)  # noqa: ASYNC251 -- what this is about
+        await asyncio.sleep(0.01)
+        after = await lags_beyond_half_a_second(client)
+    server.stop()
+    await running
+    assert after == before + 1
+
+
+async def lags_beyond_half_a_second(client: httpx.AsyncClient) -> float:
+    text = (await client.get("/metrics")).text
+    name = "tercet_event_loop_lag_seconds"
+    count, below = (
+        re.search(rf"^{name}_{part} (\S+)$", text, re.MULTILINE)
+        for part in ("count", r'bucket\{le="0\.5"\}')
+    )
+    assert count
+    assert below
+    return float(count[1]) - float(below[1])

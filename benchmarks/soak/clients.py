@@ -53,14 +53,13 @@ async def ordinary(connection: Connection, draw: random.Random, tally: Tally) ->
     if leaving and not wish.end:
         await _leave_unanswered(connection, wish, draw, tally)
     else:
-        await _read(connection, wish, draw.randint(0, 30) if leaving else None, draw, tally)
+        await _read(connection, wish, draw.randint(0, 30) if leaving else None, tally)
 
 
 async def _read(
     connection: Connection,
     wish: Wish,
     patience: int | None,
-    draw: random.Random,
     tally: Tally,
 ) -> None:
     """Read an answer to its end, or leave after `patience` pieces."""

@@ -54,7 +54,7 @@ class Talk:
         if answer.status == 429:
             raise Refused
         if answer.status != expected:
-            message = f"{answer.status} {answer.body[:200]!r} to {method} {path.split('_', maxsplit=1)[0]}"
+            message = f"{answer.status} {answer.body[:200]!r} to {method} {path[:5]}"
             raise ValueError(message)
         return answer.body
 
@@ -103,7 +103,8 @@ async def _ended(talk: Talk, response_id: str) -> None:
 def _body(draw: random.Random) -> Body:
     body: Body = {"input": story(draw), "max_output_tokens": draw.randint(16, 90)}
     if draw.random() < 0.15:
-        body |= {"text": {"format": {"type": "json_schema", "name": "x", "schema": schema(draw)}}}
+        form = {"type": "json_schema", "name": "x", "schema": schema(draw)}
+        body |= {"text": {"format": form}}
     if draw.random() < 0.1:
         body |= {"instructions": "Be brief.", "metadata": {"of": story(draw)}}
     return body

@@ -76,9 +76,10 @@ def _lags(axes: "Axes", samples: Sequence[Sample]) -> None:
     times = [group[-1].at / 60 for group in groups[1:]]
     pairs = list(itertools.pairwise(groups))
     lags = [1e3 * lag_below(before[-1], after[-1], 0.99) for before, after in pairs]
-    axes.plot(times, lags, color=COLORS[0], label="event loop, p99 at most")
+    axes.plot(times, lags, color=COLORS[0], label="event loop, p99")
     _line(axes, samples, lambda one: one.health * 1e3, "/health", 1)
     _line(axes, samples, lambda one: one.own_lag * 1e3, "harness", 2)
+    axes.set_yscale("symlog", linthresh=1)
 
 
 def _kinds(axes: "Axes", samples: Sequence[Sample]) -> None:

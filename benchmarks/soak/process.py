@@ -81,8 +81,8 @@ def _kind(start: int, end: int, path: str) -> str:
 
 
 def _targets(folder: Path) -> Iterator[str]:
-    for name in os.listdir(folder):
+    for path in folder.iterdir():
         try:
-            yield os.readlink(folder / name)
+            yield str(path.readlink())
         except FileNotFoundError:  # closed since it was listed
             continue

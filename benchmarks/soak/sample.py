@@ -1,5 +1,6 @@
 """One look at the soaked server: its process, its own metrics, how quickly it answered."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -25,7 +26,8 @@ class Sample:
         in_flight: requests, this look's own included.
         steps: batches computed.
         lags: how often the event loop was late, by bucket's upper bound, summed up to each.
-        health: how long /health took.
+        health: how long /health took, on a connection that is kept.
+        fresh: the same on a new connection, which waits for those that came before it.
         own_lag: how late the harness itself was: a busy host is late everywhere.
         kinds: answers that clients got, by what they asked.
         statuses: the same by status.
@@ -48,6 +50,7 @@ class Sample:
     steps: float
     lags: Mapping[float, float]
     health: float
+    fresh: float
     own_lag: float
     kinds: Mapping[str, int]
     statuses: Mapping[int, int]
@@ -66,13 +69,21 @@ def late_share(before: Sample, after: Sample, seconds: float) -> float:
 
 
 def lag_below(before: Sample, after: Sample, share: float) -> float:
-    """The upper bound of the bucket in which that share of the looks between them is reached."""
-    bounds = sorted(after.lags)
-    count = _between(before, after, bounds[-1]) if bounds else 0.0
-    if not count:
-        return 0.0
-    reached = (bound for bound in bounds if _between(before, after, bound) >= share * count)
-    return next(reached, bounds[-1])
+    """By how much that share of the looks between two samples was late at most.
+
+    Within a bucket they are taken to be spread evenly.
+    """
+    low, num_below = 0.0, 0.0
+    wanted = share * _between(before, after, max(after.lags, default=0.0))
+    for bound in sorted(after.lags):
+        count = _between(before, after, bound)
+        if count >= wanted:
+            in_bucket = count - num_below
+            if not in_bucket or math.isinf(bound):
+                return low
+            return low + (bound - low) * (wanted - num_below) / in_bucket
+        low, num_below = bound, count
+    return low
 
 
 def _between(before: Sample, after: Sample, bound: float) -> float:

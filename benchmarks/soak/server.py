@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -27,8 +26,8 @@ _COMMON_FLAGS: Final = (
     *("--store-bytes", str(STORE_BYTES), "--request-timeout-seconds", "100"),
     *("--log-format", "json"),
 )
-_EMBEDDED_FLAGS: Final = ("--kv-cache-bytes", "20MiB")
-"""A third of what its 16 streams would like to have, so that some are set back."""
+_EMBEDDED_FLAGS: Final = ("--kv-cache-bytes", "10MiB")
+"""A part of what its 16 streams would like to have, so that some are set back."""
 
 
 class SoakedServer:
@@ -49,7 +48,7 @@ class SoakedServer:
         self.store = folder / f"{name}.db"
         self._keys = folder / f"{name}-keys.toml"
         self.write_keys(0)
-        self._command: Sequence[str] = [
+        self._command = [
             *(sys.executable, "-m", "tercet_server", "serve", *([model] if model else [])),
             *("--port", str(self.port), "--store-path", str(self.store)),
             *("--api-keys-file", str(self._keys), *_COMMON_FLAGS),

@@ -15,7 +15,7 @@ from benchmarks.soak.server import SoakedServer
 from benchmarks.soak.tally import Tally
 from benchmarks.soak.wire import Connection
 
-_T = TypeVar("_T")
+_Key = TypeVar("_Key", int, float)
 EVERY_SECONDS: Final = 1.0
 _PARTS_EVERY: Final = 10
 """Looks; walking through all mappings holds the server up a little."""
@@ -32,6 +32,7 @@ class Watch:
     file: Path
     begun: float = field(default_factory=time.monotonic)
     samples: list[Sample] = field(default_factory=list)
+    _kept: Connection | None = None
 
     async def keep_looking(self, told: Callable[[Sample], None]) -> None:
         """Look until cancelled; each sample is told."""
@@ -46,22 +47,25 @@ class Watch:
         Raises:
             OSError: the server is not there.
         """
-        connection = Connection(self.server.port)
+        if self._kept is None:
+            self._kept = Connection(self.server.port)
+        fresh = Connection(self.server.port)
         try:
             async with asyncio.timeout(_LOOK_SECONDS):
-                begun = time.perf_counter()
-                await connection.ask("GET", "/health")
-                health = time.perf_counter() - begun
-                text = (await connection.ask("GET", "/metrics")).body.decode()
+                health, on_fresh = await _timed_health(self._kept), await _timed_health(fresh)
+                text = (await self._kept.ask("GET", "/metrics")).body.decode()
+        except BaseException:
+            self._kept.leave()
+            raise
         finally:
-            connection.leave()
-        seen = self._sample(text, health, late)
+            fresh.leave()
+        seen = self._sample(text, health, on_fresh, late)
         self.samples.append(seen)
         with self.file.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(seen.as_json()) + "\n")
         return seen
 
-    def _sample(self, text: str, health: float, late: float) -> Sample:
+    def _sample(self, text: str, health: float, fresh: float, late: float) -> Sample:
         pid = self.server.pid
         process = Process.of(pid)
         wants_parts = len(self.samples) % _PARTS_EVERY == 0
@@ -87,11 +91,18 @@ class Watch:
             steps=total("steps_total"),
             lags=_by(series.get("event_loop_lag_seconds_bucket", {}), "le", float),
             health=health,
+            fresh=fresh,
             own_lag=late,
             kinds=dict(self.tally.kinds),
             statuses=dict(self.tally.statuses),
             told=_by(series.get("http_requests_total", {}), "status", int),
         )
+
+
+async def _timed_health(connection: Connection) -> float:
+    begun = time.perf_counter()
+    await connection.ask("GET", "/health")
+    return time.perf_counter() - begun
 
 
 def read_metrics(text: str) -> dict[str, dict[str, float]]:
@@ -102,11 +113,9 @@ def read_metrics(text: str) -> dict[str, dict[str, float]]:
     return found
 
 
-def _by(
-    series: Mapping[str, float], label: str, kind: Callable[[str], float]
-) -> dict[float, float]:
+def _by(series: Mapping[str, float], label: str, kind: Callable[[str], _Key]) -> dict[_Key, float]:
     """Sums by one label."""
-    sums: dict[_T, float] = {}
+    sums: dict[_Key, float] = {}
     for labels, value in series.items():
         if found := re.search(rf'\b{label}="([^"]*)"', labels):
             key = kind(found[1])

@@ -3,6 +3,7 @@
 import itertools
 import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,12 +17,23 @@ if TYPE_CHECKING:
 
 _NUM_POINTS: Final = 150
 _COLUMNS: Final = 4
+_HEADROOM: Final = 1.6
+"""Above what is stacked, for the names."""
+_KINDS: Final = (
+    ("chat", "structured", "tools", "seeded"),
+    ("completions",),
+    ("responses",),
+    ("messages", "ollama"),
+    ("embeddings", "decisions", "tokens", "pages"),
+    ("malformed", "vandals"),
+)
 _Value = Callable[[Sample], float]
 
 
 def draw_picture(run: Run, path: Path) -> None:
     """Draw all that was seen."""
-    samples = run.samples
+    begun = run.samples[0].at
+    samples = [replace(one, at=one.at - begun) for one in run.samples]
     figure, axes = new_figure(_COLUMNS, height=3.0, rows=2)
     panels = (_memory, _blocks, _files, _lags, _kinds, _statuses, _parts, _cpu)
     for panel, place in zip(panels, axes, strict=True):
@@ -78,13 +90,14 @@ def _lags(axes: "Axes", samples: Sequence[Sample]) -> None:
     lags = [1e3 * lag_below(before[-1], after[-1], 0.99) for before, after in pairs]
     axes.plot(times, lags, color=COLORS[0], label="event loop, p99")
     _line(axes, samples, lambda one: one.health * 1e3, "/health", 1)
+    _line(axes, samples, lambda one: one.fresh * 1e3, "/health on a new connection", 3)
     _line(axes, samples, lambda one: one.own_lag * 1e3, "harness", 2)
     axes.set_yscale("symlog", linthresh=1)
 
 
 def _kinds(axes: "Axes", samples: Sequence[Sample]) -> None:
     axes.set_title("answers a second by what was asked")
-    _rates(axes, samples, {kind: _of_kind(kind) for kind in sorted(samples[-1].kinds)})
+    _rates(axes, samples, {", ".join(kinds): _of_kinds(kinds) for kinds in _KINDS})
 
 
 def _statuses(axes: "Axes", samples: Sequence[Sample]) -> None:
@@ -115,8 +128,8 @@ def _of_part(name: str) -> _Value:
     return lambda one: one.parts.get(name, 0) / 1e6
 
 
-def _of_kind(kind: str) -> _Value:
-    return lambda one: one.kinds.get(kind, 0)
+def _of_kinds(kinds: Sequence[str]) -> _Value:
+    return lambda one: sum(one.kinds.get(kind, 0) for kind in kinds)
 
 
 def _of_status(status: int) -> _Value:
@@ -134,6 +147,7 @@ def _rates(axes: "Axes", samples: Sequence[Sample], values: dict[str, _Value]) -
     ]
     colors = [COLORS[index % len(COLORS)] for index in range(len(layers))]
     axes.stackplot(times, layers, labels=list(values), colors=colors, linewidth=0)
+    axes.set_ylim(top=_HEADROOM * max(map(sum, zip(*layers, strict=True))))
 
 
 def _line(axes: "Axes", samples: Sequence[Sample], value: _Value, label: str, index: int) -> None:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 _FLUSH_SECONDS: Final = 5
 """After the drain: for the last bytes to reach their clients."""
 _BACKLOG: Final = 2048
+_NUM_EARS: Final = 8
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 LoadEngines = Callable[[Settings, ProgressOf], Sequence[AsyncEngine]]
@@ -119,6 +120,15 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _ears(listener: socket.socket) -> list[socket.socket]:
+    """The listener several times over: uvloop accepts one connection of each per turn of the loop.
+
+    A busy server's turns take long, and behind a flood of connections a probe would wait for one
+    turn for each.
+    """
+    return [listener, *(listener.dup() for _ in range(_NUM_EARS - 1))]
+
+
 def url_of(listener: socket.socket, *, is_tls: bool = False) -> str:
     """How a client on this host calls the server."""
     scheme = "https" if is_tls else "http"
@@ -176,7 +186,7 @@ class Server(uvicorn.Server):
         """
         metrics: Metrics = self._app.state.metrics
         with self._stopping_at_signals(), watching_loop(metrics.loop_was_late):
-            serving = asyncio.create_task(self.serve(sockets=[listener]))
+            serving = asyncio.create_task(self.serve(sockets=_ears(listener)))
             try:
                 if engines := await self._load(load):
                     models = ServedModels.of(self._settings, engines)

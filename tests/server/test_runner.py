@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket
 import time
 
 import httpx
@@ -101,3 +102,31 @@ async def lags_beyond_half_a_second(client: httpx.AsyncClient) -> float:
     assert count
     assert below
     return float(count[1]) - float(below[1])
+
+
+def test_a_flood_of_connections_is_let_in_several_at_a_time(toy_engine: AsyncEngine) -> None:
+    server = Server(settings_of(log_level="error"))
+    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+        num_turns = runner.run(turns_to_let_in(200, server, toy_engine))
+    assert num_turns < 50
+
+
+async def turns_to_let_in(count: int, server: Server, engine: AsyncEngine) -> int:
+    """How often the loop turns until that many connections, which came at once, are open."""
+    listener = listen("127.0.0.1", 0)
+    address = listener.getsockname()
+    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    running = asyncio.create_task(
+        server.run_to_end(listener, lambda: [engine], lambda url, _models: ready.set_result(url))
+    )
+    await ready
+    clients = [socket.create_connection(address) for _ in range(count)]
+    num_turns = 0
+    while len(server.server_state.connections) < count:
+        await asyncio.sleep(0)
+        num_turns += 1
+    for client in clients:
+        client.close()
+    server.stop()
+    await running
+    return num_turns

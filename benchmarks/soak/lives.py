@@ -21,6 +21,7 @@ from benchmarks.soak.wishes import DONE, Body, story
 
 _NUM_REMEMBERED: Final = 20
 _NUM_STREAMS: Final = 6
+_START_AND_END_SECONDS: Final = 300.0
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGKILL)
 
 
@@ -48,7 +49,8 @@ class Lives:
         try:
             for number in itertools.cycle(_SIGNALS):
                 try:
-                    await self.live(number, every_seconds, draw)
+                    async with asyncio.timeout(every_seconds + _START_AND_END_SECONDS):
+                        await self.live(number, every_seconds, draw)
                 except (OSError, EOFError, ValueError, RuntimeError) as error:
                     self.tally.problem(f"restarts: {error!r}")
                     self.server.kill()
@@ -76,14 +78,12 @@ class Lives:
         await self._end_under_load(number, draw)
 
     async def _end_under_load(self, number: signal.Signals, draw: random.Random) -> None:
-        has_begun = asyncio.Event()
+        begun = [asyncio.Event() for _ in range(_NUM_STREAMS)]
         streams = [
-            asyncio.create_task(_read_stream(self.server.port, story(draw), has_begun))
-            for _ in range(_NUM_STREAMS)
+            asyncio.create_task(_read_stream(self.server.port, story(draw), one)) for one in begun
         ]
-        await asyncio.wait(
-            [*streams, asyncio.create_task(has_begun.wait())], return_when=asyncio.FIRST_COMPLETED
-        )
+        for one in begun:
+            await one.wait()
         status = await self.server.end(number)
         texts = await asyncio.gather(*streams, return_exceptions=True)
         self.ended[number.name] += 1
@@ -92,7 +92,6 @@ class Lives:
         if status != 0:
             self.tally.problem(f"restarts: status {status} after SIGTERM")
         for text in texts:
-            # Who was not let in before the drain is told so; who was is served to the end.
             if isinstance(text, BaseException):
                 self.tally.problem(f"restarts: a stream broke while draining: {text!r}")
             elif text and DONE not in text:
@@ -100,7 +99,7 @@ class Lives:
 
 
 async def _read_stream(port: int, question: str, has_begun: asyncio.Event) -> bytes:
-    """The whole stream; nothing if it was refused."""
+    """The whole stream; nothing if it was refused. It has begun too if it comes to nothing."""
     connection = Connection(port)
     body = {
         "messages": [{"role": "user", "content": question}],
@@ -114,7 +113,6 @@ async def _read_stream(port: int, question: str, has_begun: asyncio.Event) -> by
             pieces.append(piece)
             has_begun.set()
         return b"".join(pieces) if head.status == 200 else b""
-    except ConnectionRefusedError:
-        return b""
     finally:
+        has_begun.set()
         connection.leave()

@@ -21,8 +21,8 @@ export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # one pip at a time in one environment; compilers run in parallel by themselves
-.PHONY: help serve chat speed bench setup build check fix test test-py test-cpp test-isa test-emulated test-san test-browser test-clients test-training prove-oracle tidy mutants \
-        load-test docker docker-test up helm-test test-scale test-ray test-deploy size clean
+.PHONY: help serve chat speed bench setup build check fix test test-py test-cpp test-isa test-emulated test-san test-browser test-clients test-training \
+        prove-oracle tidy mutants load-test soak docker docker-test up helm-test test-scale test-ray test-deploy size clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -146,6 +146,10 @@ mutants: $(STAMP_DEV) $(STAMP_CORE) ## every listed mutant must die
 
 load-test: $(STAMP_DEV) $(STAMP_CORE) ## a minute of 64 clients, a third of whom hang up
 	$(BIN)/python -m benchmarks.load $(ARGS)
+
+MINUTES ?= 30
+soak: $(STAMP_BENCH) $(STAMP_CORE) ## half an hour of everything that clients do: a verdict and a picture (MINUTES=3 MODEL=...)
+	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES) $(if $(MODEL),--model $(MODEL)) $(ARGS)
 
 # What the image is built on and with: BASE_IMAGE=..., CA=bundle.crt for a network with its own authority.
 DOCKER_BUILD := $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(if $(CA),--secret id=ca$(comma)src=$(CA))

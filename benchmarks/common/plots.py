@@ -32,13 +32,16 @@ _STYLE: Final[dict[Any, Any]] = {
 }
 
 
-def new_figure(num_axes: int = 1, *, height: float = 3.2) -> "tuple[Figure, list[Axes]]":
-    """A row of axes."""
+def new_figure(
+    num_axes: int = 1, *, height: float = 3.2, rows: int = 1
+) -> "tuple[Figure, list[Axes]]":
+    """Axes in a row, or in several; they are given row by row."""
     pyplot = _pyplot()
+    size = (4.4 * num_axes, height * rows)
     figure, axes = pyplot.subplots(
-        1, num_axes, figsize=(4.4 * num_axes, height), squeeze=False, layout="constrained"
+        rows, num_axes, figsize=size, squeeze=False, layout="constrained"
     )
-    return figure, list(axes[0])
+    return figure, list(axes.flat)
 
 
 def series(axes: "Axes", xs: list[float], ys: list[float], label: str, index: int) -> None:

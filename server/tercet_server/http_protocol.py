@@ -3,17 +3,19 @@
 httptools parses a request's head however long it is and waits for it however long it takes. Here it
 may have 64 KiB and 30 s. What is not HTTP at all gets an error in the shape that clients expect,
 and so does a connection too many. An answer that is still being written is finished before a
-request behind it is refused.
+request behind it is refused. A client that leaves gives up all that it has asked for, where uvicorn
+would go on with the first of several requests and then trip over the closed connection.
 """
 
 import asyncio
 import json
 import uuid
+from collections import deque
 from http import HTTPStatus
 from typing import Any, Final
 
 from typing_extensions import override
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tercet_server.dialects import OPENAI
 from tercet_server.errors import (
@@ -46,6 +48,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._is_reading_head = True
         self._head_timer: asyncio.TimerHandle | None = None
         self._postponed: ServerError | None = None
+        self._unanswered: deque[RequestResponseCycle] = deque()
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -58,6 +61,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_head_timer()
         super().connection_lost(exc)
+        for cycle in self._unanswered:
+            cycle.disconnected = True
+            cycle.message_event.set()
 
     @override
     def data_received(self, data: bytes) -> None:
@@ -76,6 +82,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._stop_head_timer()
         self._is_reading_head = False
         super().on_headers_complete()
+        self._unanswered.append(self.cycle)
 
     @override
     def on_message_complete(self) -> None:
@@ -86,6 +93,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     @override
     def on_response_complete(self) -> None:
+        self._unanswered.popleft()  # answers are in order
         super().on_response_complete()
         if self._postponed and not self._is_answering:
             self._refuse(self._postponed)

@@ -18,6 +18,7 @@ _SECONDS: Final = (
     *(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
     *(10, 20, 30, 60, 120, 300, 600),
 )
+_LAGS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _CODES: Final = frozenset(kind.code for kind in KINDS.values())
 
 
@@ -53,10 +54,20 @@ class Metrics:
         self._in_flight = Gauge(
             "tercet_http_requests_in_flight", "Requests in progress.", registry=self.registry
         )
+        self._lag = Histogram(
+            "tercet_event_loop_lag_seconds",
+            "How late the server's event loop was, looked at four times a second.",
+            buckets=_LAGS,
+            registry=self.registry,
+        )
         ProcessCollector(namespace="tercet", registry=self.registry)
         self.registry.register(EngineCollector(engines))
         if for_gateways:
             self.registry.register(GatewayCollector(engines))
+
+    def loop_was_late(self, seconds: float) -> None:
+        """The event loop came to a task so long after its time."""
+        self._lag.observe(seconds)
 
     def begin(self) -> None:
         """A request has come."""

@@ -27,6 +27,7 @@ from tercet_server.config_file import InvalidConfigFile
 from tercet_server.daemon_thread import run_in_daemon_thread
 from tercet_server.http_protocol import BoundedHttpProtocol
 from tercet_server.logs import make_logger, route_logging
+from tercet_server.loop_lag import watching_loop
 from tercet_server.model_names import choices_of, names_of
 from tercet_server.open_files import room_for_connections
 from tercet_server.served_models import ServedModels
@@ -36,10 +37,12 @@ from tercet_server.tls import check_tls
 if TYPE_CHECKING:
     from tercet_server.key_ring import KeyRing
     from tercet_server.lifecycle import Lifecycle
+    from tercet_server.metrics import Metrics
 
 _FLUSH_SECONDS: Final = 5
 """After the drain: for the last bytes to reach their clients."""
 _BACKLOG: Final = 2048
+_NUM_EARS: Final = 8
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 LoadEngines = Callable[[Settings, ProgressOf], Sequence[AsyncEngine]]
@@ -117,6 +120,15 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _ears(listener: socket.socket) -> list[socket.socket]:
+    """The listener several times over: uvloop accepts one connection of each per turn of the loop.
+
+    A busy server's turns take long, and behind a flood of connections a probe would wait for one
+    turn for each.
+    """
+    return [listener, *(listener.dup() for _ in range(_NUM_EARS - 1))]
+
+
 def url_of(listener: socket.socket, *, is_tls: bool = False) -> str:
     """How a client on this host calls the server."""
     scheme = "https" if is_tls else "http"
@@ -172,8 +184,9 @@ class Server(uvicorn.Server):
         Raises:
             LoadError: an engine cannot be started.
         """
-        with self._stopping_at_signals():
-            serving = asyncio.create_task(self.serve(sockets=[listener]))
+        metrics: Metrics = self._app.state.metrics
+        with self._stopping_at_signals(), watching_loop(metrics.loop_was_late):
+            serving = asyncio.create_task(self.serve(sockets=_ears(listener)))
             try:
                 if engines := await self._load(load):
                     models = ServedModels.of(self._settings, engines)

@@ -90,6 +90,25 @@ async def test_an_answer_is_finished_before_the_request_behind_it_is_refused(
         assert statuses(await answering) == [200, status]
 
 
+async def test_who_leaves_gives_up_the_first_of_several_requests_too(
+    toy_engines: Callable[..., AsyncEngine],
+) -> None:
+    gate = threading.Event()
+    engine = toy_engines(before_step=lambda: gate.wait(20))
+    long = completion(max_tokens=200, ignore_eos=True)
+    async with listening(engine) as live:
+        host, port = live.url.removeprefix("http://").split(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(long + long)
+        await until(lambda: engine.stats().num_running + engine.stats().num_waiting > 0)
+        writer.close()
+        await until(lambda: not live.server.server_state.connections)
+        gate.set()
+        await until(lambda: engine.stats().num_aborted + engine.stats().num_finished > 0)
+
+    assert (engine.stats().num_aborted, engine.stats().num_finished) == (1, 0)
+
+
 async def test_a_connection_too_many_is_refused_and_the_others_are_served(
     toy_engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -89,6 +89,13 @@ class HeadTooLarge(ServerError):
         )
 
 
+class TooManyHeaders(ServerError):
+    """A request has more headers than any needs."""
+
+    def __init__(self, max_headers: int) -> None:
+        super().__init__(f"a request may have at most {max_headers} headers; it has more")
+
+
 class TooManyConnections(ServerError):
     """More connections than the server holds."""
 
@@ -263,6 +270,7 @@ KINDS: Final[Mapping[type[Exception], ErrorKind]] = {
     BodyTooSlow: ErrorKind(408, _INVALID, "body_too_slow"),
     UnsupportedMediaType: ErrorKind(415, _INVALID, "unsupported_media_type"),
     HeadTooLarge: ErrorKind(431, _INVALID, "head_too_large"),
+    TooManyHeaders: ErrorKind(431, _INVALID, "head_too_large"),
     TooManyConnections: ErrorKind(503, _UNAVAILABLE, "too_many_connections"),
     TooManyRequests: ErrorKind(429, "rate_limit_error", "overloaded"),
     RateLimited: ErrorKind(429, "rate_limit_error", "rate_limit_exceeded"),

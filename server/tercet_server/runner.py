@@ -25,6 +25,7 @@ from tercet_engine import AsyncEngine, FetchListener, ProgressOf, find_model, lo
 from tercet_server.app import close_responses, create_app
 from tercet_server.config_file import InvalidConfigFile
 from tercet_server.daemon_thread import run_in_daemon_thread
+from tercet_server.held_heads import HeldHeads
 from tercet_server.http_protocol import BoundedHttpProtocol
 from tercet_server.logs import make_logger, route_logging
 from tercet_server.model_names import choices_of, names_of
@@ -146,7 +147,9 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 http=partial(  # type: ignore[arg-type] # which uvicorn only calls
-                    BoundedHttpProtocol, max_connections=self._max_connections()
+                    BoundedHttpProtocol,
+                    max_connections=self._max_connections(),
+                    held=HeldHeads(),
                 ),
                 ws="none",
                 lifespan="off",

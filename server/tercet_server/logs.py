@@ -92,7 +92,7 @@ def _first_line(
 def _without_control_characters(
     _logger: object, _name: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    return {key: _printable(value) for key, value in event.items()}
+    return {key: value if key == "exc_info" else _printable(value) for key, value in event.items()}
 
 
 def _printable(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """From messages to a prompt's tokens, by the template that comes with the model.
 
-A template is a program out of a checkpoint: it runs in a sandbox that cannot change what it is
-given, and what it makes has a bound. It never comes from a client.
+A template is a program out of a checkpoint: `template_sandbox.py` holds it to reading what it is
+given, and bounds what it does and makes. It never comes from a client.
 
 What a client writes must not act. If a message contains the text of a special token, say
 `<|eot_id|>`, that is a stretch of text to be read, not the end of a turn. So before rendering, a
@@ -25,19 +25,17 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 import jinja2
-import jinja2.sandbox
-from jinja2.ext import Extension, loopcontrols
-from jinja2.nodes import Node
-from jinja2.parser import Parser
-from typing_extensions import override
 
 from tercet_engine.errors import CheckpointError, TemplateError
+from tercet_engine.template_sandbox import TemplateEnvironment
+from tercet_engine.template_work import MAX_PROMPT_CHARS, Work
 from tercet_engine.tokenizer import Tokenizer
 
 MAX_TEMPLATE_CHARS: Final = 262_144
-MAX_PROMPT_CHARS: Final = 16_777_216
-MAX_RANGE_STEPS: Final = 100_000
-"""Numbers that `range` gives in one rendering: what else a template loops over, a client sent."""
+_MAX_REASON_CHARS: Final = 500
+"""Of what a template says where it refuses messages; it may quote them."""
+_MAX_TIME_FORM: Final = 128
+_WIDE_TIME: Final = re.compile(r"%[^A-Za-z%]*\d")
 _FIRST_MARK: Final = "\ue000"  # the first of the private-use characters
 
 BITNET_TEMPLATE: Final = (
@@ -81,19 +79,15 @@ class ChatTemplate:
                 f"the chat template has {len(source)} characters; at most {MAX_TEMPLATE_CHARS}"
             )
             raise CheckpointError(message)
-        environment = _Environment(
-            trim_blocks=True,
-            lstrip_blocks=True,
-            extensions=[loopcontrols, _GenerationBlocks],
-            autoescape=False,
-        )
-        environment.filters["tojson"] = _to_json
+        environment = TemplateEnvironment()
+        environment.add_filter("tojson", _to_json)
         environment.globals["raise_exception"] = _raise_exception
         environment.globals["strftime_now"] = _strftime_now
         try:
             self._template = environment.from_string(source)
-        except jinja2.TemplateError as error:
-            message = f"the chat template is not valid: {error}"
+        except (jinja2.TemplateError, SyntaxError, RecursionError, MemoryError) as error:
+            reason = str(error)[:_MAX_REASON_CHARS] or "it is nested too deeply"
+            message = f"the chat template is not valid: {reason}"
             raise CheckpointError(message) from error
         self._source = source
         self._tokenizer = tokenizer
@@ -140,9 +134,8 @@ class ChatTemplate:
             **self._variables,
             **marked,
             "add_generation_prompt": add_generation_prompt,
-            "range": _StepBudget().range,
         }
-        text = self._render(values)
+        text = self._render(TemplateEnvironment.values_for(values, Work()))
         tokens = self._tokenizer.encode(text, add_special_tokens=False, mark=mark)
         strips_space = text.endswith(" ") or self._tokenizer.strips_first_space
         return ChatPrompt(tuple(self._tokenizer.with_bos(tokens)), strips_space)
@@ -153,51 +146,13 @@ class ChatTemplate:
         except TemplateError:
             raise
         except jinja2.TemplateError as error:
-            message = f"the model's chat template does not take these messages: {error}"
+            reason = str(error)[:_MAX_REASON_CHARS]
+            message = f"the model's chat template does not take these messages: {reason}"
             raise TemplateError(message) from error
         except Exception as error:  # a template can fail as any program can
             kind = type(error).__name__
             message = f"the model's chat template fails on these messages ({kind})"
             raise TemplateError(message) from error
-
-
-class _Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
-    """The sandbox; it also refuses the operators by which a short template makes huge values."""
-
-    intercepted_binops = frozenset({"*", "**"})
-
-    @override
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        if operator == "**" or not all(isinstance(side, int | float) for side in (left, right)):
-            message = f"the operator {operator} is not allowed on such values in a chat template"
-            raise jinja2.exceptions.SecurityError(message)
-        return super().call_binop(context, operator, left, right)
-
-
-class _GenerationBlocks(Extension):
-    """`{% generation %}` marks for those who train what an assistant said; here it does nothing."""
-
-    tags = {"generation"}  # noqa: RUF012 -- as jinja2 declares it
-
-    @override
-    def parse(self, parser: Parser) -> list[Node]:
-        next(parser.stream)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
-
-
-class _StepBudget:
-    """`range` for one rendering: nested loops over numbers would otherwise never end."""
-
-    def __init__(self) -> None:
-        self._left = MAX_RANGE_STEPS
-
-    def range(self, *bounds: int) -> range:
-        numbers = range(*bounds)
-        self._left -= len(numbers)
-        if self._left < 0:
-            message = f"the model's chat template counts beyond {MAX_RANGE_STEPS} steps"
-            raise TemplateError(message)
-        return numbers
 
 
 class _SpecialText:
@@ -285,4 +240,7 @@ def _raise_exception(message: str) -> NoReturn:
 
 
 def _strftime_now(form: str) -> str:
+    if len(form) > _MAX_TIME_FORM or _WIDE_TIME.search(form):
+        message = "the chat template asks for a time in a form that is too wide"
+        raise jinja2.TemplateError(message)
     return datetime.datetime.now(tz=datetime.UTC).astimezone().strftime(form)

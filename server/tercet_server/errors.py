@@ -6,6 +6,7 @@ ServerError                 what this server itself refuses
 │   ├── PromptTooLarge
 │   └── UnknownPrevious          the response to go on from is not there
 ├── InvalidApiKey           401
+├── UnknownHost             403
 ├── UnknownModel            404
 ├── UnknownResponse         404
 ├── UnknownUrl              404
@@ -89,6 +90,13 @@ class HeadTooLarge(ServerError):
         )
 
 
+class TooManyHeaders(ServerError):
+    """A request has more headers than any needs."""
+
+    def __init__(self, max_headers: int) -> None:
+        super().__init__(f"a request may have at most {max_headers} headers; it has more")
+
+
 class TooManyConnections(ServerError):
     """More connections than the server holds."""
 
@@ -125,6 +133,15 @@ class UnknownPrevious(InvalidRequest):
 
 class InvalidApiKey(ServerError):
     """The key is missing or wrong."""
+
+
+class UnknownHost(ServerError):
+    """The server is called by a name that is not its own."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"this server is not called {shown(host)}; if it is, start it with --allowed-host NAME"
+        )
 
 
 class UnknownModel(ServerError):
@@ -255,6 +272,7 @@ KINDS: Final[Mapping[type[Exception], ErrorKind]] = {
     PromptTooLarge: ErrorKind(400, _INVALID, "context_length_exceeded"),
     UnknownPrevious: ErrorKind(400, _INVALID, "previous_response_not_found"),
     InvalidApiKey: ErrorKind(401, _INVALID, "invalid_api_key"),
+    UnknownHost: ErrorKind(403, _INVALID, "unknown_host"),
     UnknownModel: ErrorKind(404, _INVALID, "model_not_found"),
     UnknownResponse: ErrorKind(404, _INVALID, "response_not_found"),
     UnknownUrl: ErrorKind(404, _INVALID, "unknown_url"),
@@ -263,6 +281,7 @@ KINDS: Final[Mapping[type[Exception], ErrorKind]] = {
     BodyTooSlow: ErrorKind(408, _INVALID, "body_too_slow"),
     UnsupportedMediaType: ErrorKind(415, _INVALID, "unsupported_media_type"),
     HeadTooLarge: ErrorKind(431, _INVALID, "head_too_large"),
+    TooManyHeaders: ErrorKind(431, _INVALID, "head_too_large"),
     TooManyConnections: ErrorKind(503, _UNAVAILABLE, "too_many_connections"),
     TooManyRequests: ErrorKind(429, "rate_limit_error", "overloaded"),
     RateLimited: ErrorKind(429, "rate_limit_error", "rate_limit_exceeded"),

@@ -138,7 +138,7 @@ tidy: build/dev/build.ninja $(STAMP_DEV) ## clang-tidy over the C++ (minutes)
 	$(BIN)/clang-tidy -p build/dev --quiet $(shell find cpp/src -name '*.cc')
 
 mutants: $(STAMP_DEV) $(STAMP_CORE) ## every listed mutant must die
-	$(BIN)/python tests/mutants/run.py
+	$(BIN)/python -m tests.mutants.run $(ARGS)
 
 load-test: $(STAMP_DEV) $(STAMP_CORE) ## a minute of 64 clients, a third of whom hang up
 	$(BIN)/python -m benchmarks.load $(ARGS)

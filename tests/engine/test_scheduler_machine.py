@@ -95,6 +95,7 @@ class Scheduling(RuleBasedStateMachine):
     )
     def begin(
         self,
+        *,
         block_size: int,
         num_tokens: int,
         max_sequences: int,
@@ -130,6 +131,7 @@ class Scheduling(RuleBasedStateMachine):
     )
     def ask(
         self,
+        *,
         stem: list[int],
         repeats: int,
         tail: list[int],

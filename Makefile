@@ -21,7 +21,7 @@ export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # one pip at a time in one environment; compilers run in parallel by themselves
-.PHONY: help serve chat speed bench setup build check fix test test-py test-cpp test-isa test-san test-browser test-clients test-training prove-oracle tidy mutants \
+.PHONY: help serve chat speed bench setup build check fix test test-py test-cpp test-isa test-san test-san-python test-browser test-clients test-training prove-oracle tidy mutants \
         load-test docker docker-test up helm-test test-scale test-ray test-deploy size clean
 
 help: ## list the verbs
@@ -117,7 +117,7 @@ prove-oracle: ## the NumPy oracles against transformers (downloads torch)
 	.venv-oracle/bin/python -m tests.oracle.prove $(ARGS)
 
 build/%/build.ninja: $(STAMP_SERVE) cpp/CMakeLists.txt cpp/CMakePresets.json tests/cpp/CMakeLists.txt
-	cd cpp && PATH="$(CURDIR)/$(BIN):$$PATH" cmake --preset $*
+	cd cpp && export PATH="$(CURDIR)/$(BIN):$$PATH" && pybind11_DIR="$$(python -m pybind11 --cmakedir)" cmake --preset $*
 
 test-cpp: build/dev/build.ninja
 	$(BIN)/cmake --build build/dev
@@ -132,6 +132,12 @@ test-san: build/asan/build.ninja build/tsan/build.ninja ## C++ tests under ASan+
 	$(BIN)/ctest --test-dir build/asan --output-on-failure
 	$(BIN)/cmake --build build/tsan
 	$(BIN)/ctest --test-dir build/tsan --output-on-failure
+
+test-san-python: $(STAMP_DEV) $(STAMP_CORE) build/asan-python/build.ninja build/tsan-python/build.ninja ## Python tests over an extension under ASan+UBSan, then TSan
+	$(BIN)/cmake --build build/asan-python
+	$(BIN)/python -m tests.sanitizers.run asan $(ARGS)
+	$(BIN)/cmake --build build/tsan-python
+	$(BIN)/python -m tests.sanitizers.run tsan $(ARGS)
 
 tidy: build/dev/build.ninja $(STAMP_DEV) ## clang-tidy over the C++ (minutes)
 	$(BIN)/cmake --build build/dev

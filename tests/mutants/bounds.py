@@ -8,7 +8,7 @@ GGUF_PLACES = ("gguf/test_placement",)
 MEMORY = ("test_memory_plan",)
 SHARING = ("test_memory_sharing",)
 TEMPLATE = ("test_chat_template",)
-GRAMMAR = ("test_grammar",)
+GRAMMAR = ("test_constraints", "test_grammar")
 PARAMS = ("test_sampling_params",)
 MACHINE = ("test_scheduler", "test_scheduler_machine")
 STREAMS = ("test_async_engine",)
@@ -293,7 +293,7 @@ MUTANTS = (
         "constraints",
         "        chunks = [chunk for chunk in chunks if chunk.seq not in failed]\n",
         "        chunks = []\n",
-        ("test_core", "server/test_structured.py"),
+        ("test_constraints",),
     ),
     Mutant(
         "a top_p of 0 is taken",

@@ -12,7 +12,7 @@ GRAMMAR = ("test_constraints", "test_grammar")
 PARAMS = ("test_sampling_params",)
 MACHINE = ("test_scheduler", "test_scheduler_machine")
 STREAMS = ("test_async_engine",)
-NAMES = ("test_hub", "test_hub_fetch")
+NAMES = ("test_hub", "test_hub_layout")
 
 MUTANTS = (
     Mutant(

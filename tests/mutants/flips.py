@@ -52,14 +52,13 @@ def flips(source: str) -> Iterator[tuple[str, str]]:
     for index, node in enumerate(ast.walk(tree)):
         if _is_in_assertion(tree, node):
             continue
-        for number, words in enumerate(_changes(node)):
+        for number, words in enumerate(list(_changes(node))):  # to its end: all is as it was
             changed = copy.deepcopy(tree)
             twin = list(ast.walk(changed))[index]
             for step, _ in enumerate(_changes(twin)):
-                if step == number:
-                    break  # the generator stands where the change is made
-            line = getattr(node, "lineno", 0)
-            yield f"line {line}: {words}: {ast.unparse(twin)}", ast.unparse(changed)
+                if step == number:  # the generator stands where the change is made
+                    line = getattr(node, "lineno", 0)
+                    yield f"line {line}: {words}: {ast.unparse(twin)}", ast.unparse(changed)
 
 
 def _changes(node: ast.AST) -> Iterator[str]:

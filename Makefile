@@ -21,8 +21,8 @@ export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # one pip at a time in one environment; compilers run in parallel by themselves
-.PHONY: help serve chat speed bench setup build check fix test test-py test-cpp test-isa test-emulated test-san test-browser test-clients test-training \
-        prove-oracle tidy mutants load-test soak docker docker-test up helm-test test-scale test-ray test-deploy size clean
+.PHONY: help serve chat speed bench setup build check fix test test-py test-cpp test-isa test-emulated test-san test-san-python test-browser \
+        test-clients test-training prove-oracle tidy mutants load-test soak docker docker-test up helm-test test-scale test-ray test-deploy size clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -117,7 +117,7 @@ prove-oracle: ## the NumPy oracles against transformers (downloads torch)
 	.venv-oracle/bin/python -m tests.oracle.prove $(ARGS)
 
 build/%/build.ninja: $(STAMP_SERVE) cpp/CMakeLists.txt cpp/CMakePresets.json tests/cpp/CMakeLists.txt
-	cd cpp && PATH="$(CURDIR)/$(BIN):$$PATH" cmake --preset $*
+	cd cpp && export PATH="$(CURDIR)/$(BIN):$$PATH" && pybind11_DIR="$$(python -m pybind11 --cmakedir)" cmake --preset $*
 
 test-cpp: build/dev/build.ninja
 	$(BIN)/cmake --build build/dev
@@ -137,12 +137,18 @@ test-san: build/asan/build.ninja build/tsan/build.ninja ## C++ tests under ASan+
 	$(BIN)/cmake --build build/tsan
 	$(BIN)/ctest --test-dir build/tsan --output-on-failure
 
+test-san-python: $(STAMP_DEV) $(STAMP_CORE) build/asan-python/build.ninja build/tsan-python/build.ninja ## Python tests over an extension under ASan+UBSan, then TSan
+	$(BIN)/cmake --build build/asan-python
+	$(BIN)/python -m tests.sanitizers.run asan $(ARGS)
+	$(BIN)/cmake --build build/tsan-python
+	$(BIN)/python -m tests.sanitizers.run tsan $(ARGS)
+
 tidy: build/dev/build.ninja $(STAMP_DEV) ## clang-tidy over the C++ (minutes)
 	$(BIN)/cmake --build build/dev
 	$(BIN)/clang-tidy -p build/dev --quiet $(shell find cpp/src -name '*.cc')
 
 mutants: $(STAMP_DEV) $(STAMP_CORE) ## every listed mutant must die
-	$(BIN)/python tests/mutants/run.py
+	$(BIN)/python -m tests.mutants.run $(ARGS)
 
 load-test: $(STAMP_DEV) $(STAMP_CORE) ## a minute of 64 clients, a third of whom hang up
 	$(BIN)/python -m benchmarks.load $(ARGS)

@@ -135,6 +135,36 @@ def test_stop_strings_end_the_same_text_however_it_is_cut(
     assert "".join(texts_of(*pieces, stop=stops)) == reference(text, stops)
 
 
+@given(
+    st.text("abé", max_size=30),
+    st.lists(st.text("abé", min_size=1, max_size=4), min_size=1, max_size=4),
+    st.lists(st.integers(0, 60)),
+    st.integers(0, 8),
+    st.booleans(),
+)
+def test_only_stop_strings_that_end_late_enough_count(
+    text: str, stops: list[str], cuts: list[int], min_tokens: int, include: bool
+) -> None:
+    pieces = pieces_of(text.encode(), cuts)
+    num_bytes_before = sum(map(len, pieces[: max(min_tokens - 1, 0)]))
+
+    wanted = text
+    for end in range(1, len(text) + 1):
+        if len(text[:end].encode()) <= num_bytes_before:
+            continue  # an earlier token completes this character
+        if found := [stop for stop in stops if text[:end].endswith(stop)]:
+            wanted = text[:end] if include else text[: end - max(map(len, found))]
+            break
+    options = {"stop": stops, "min_tokens": min_tokens, "include_stop": include}
+    assert "".join(texts_of(*pieces, **options)) == wanted
+
+
+@given(st.text(" aé", max_size=12), st.lists(st.integers(0, 30)))
+def test_one_leading_space_is_dropped_however_the_text_is_cut(text: str, cuts: list[int]) -> None:
+    pieces = pieces_of(text.encode(), cuts)
+    assert "".join(texts_of(*pieces, strip_leading_space=True)) == text.removeprefix(" ")
+
+
 @given(st.text("ab", max_size=30), st.lists(st.text("ab", min_size=1, max_size=4), min_size=1))
 def test_no_more_is_held_back_than_the_longest_stop_string_needs(
     text: str, stops: list[str]

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tercet_engine import CheckpointError
+from tercet_engine import CheckpointError, safetensors_file
 from tercet_engine.safetensors_file import SafetensorsFile
 from tests.oracle.make_tiny import bfloat16, save_tensors, with_header
 
@@ -62,7 +62,9 @@ def test_values_at_odd_addresses_are_copied_to_even_ones(path: Path) -> None:
         (with_header({"a": 5}, b""), "damaged header"),
         (with_header({"a": {"dtype": "U8"}}, b""), "damaged header"),
         (with_header({"a": entry(0, 2, [3])}, b"12"), r"a is U8 \[3\], 3 bytes, but has 2"),
+        (with_header({"a": entry(0, 2, [1])}, b"12"), r"a is U8 \[1\], 1 bytes, but has 2"),
         (with_header({"a": entry(0, 2, [-2])}, b"12"), "shape"),
+        (with_header({"a": entry(0, 1, [True])}, b"1"), "shape"),
         (with_header({"a": entry(0, 2, [2.0])}, b"12"), "shape"),
         (with_header({"a": entry(0, 2, [2], "Q4")}, b"12"), "unknown type Q4"),
         (with_header({"a": entry(2, 0, [0])}, b"12"), "damaged header"),
@@ -104,6 +106,18 @@ def test_every_beginning_of_a_file_is_refused(path: Path) -> None:
         path.write_bytes(whole[:length])
         with pytest.raises(CheckpointError):
             SafetensorsFile(path)
+
+
+def test_a_header_has_a_bound(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = with_header({"a": entry(0, 1, [1])}, b"1")
+    (num_bytes,) = struct.unpack("<Q", content[:8])
+    path.write_bytes(content)
+    monkeypatch.setattr(safetensors_file, "MAX_HEADER_BYTES", num_bytes)
+    SafetensorsFile(path)
+
+    monkeypatch.setattr(safetensors_file, "MAX_HEADER_BYTES", num_bytes - 1)
+    with pytest.raises(CheckpointError, match=f"announces a header of {num_bytes} bytes"):
+        SafetensorsFile(path)
 
 
 def test_a_missing_file_is_named(path: Path) -> None:

@@ -1,45 +1,20 @@
 """Are the tests tests? Each mutant is a plausible mistake, and some test must see it.
 
-    python tests/mutants/run.py [PART OF A NAME]
+    python -m tests.mutants.run [PART OF A NAME]
 
-The engine's sources are copied to a temporary folder, one change is made there, and the tests named
-with it are run against the copy, never against the working tree. A mutant that survives, or whose
-source is no longer found, fails the run.
+The packages are copied to a temporary folder, one change is made there, and the tests named with it
+are run against the copy, never against the working tree. A mutant that survives, or whose source is
+no longer found, fails the run. Mutants of the server, of files and of bounds are in modules of
+their own; `flips` makes others by rule.
 """
 
-import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-PACKAGE = ROOT / "engine" / "tercet_engine"
-
-RUN_TESTS = """
-import importlib.util
-import sys
-import pytest
-# An editable install would lead the import back to the working tree.
-sys.meta_path[:] = [f for f in sys.meta_path if "Redirecting" not in type(f).__name__]
-sys.path.insert(0, sys.argv[1])
-assert importlib.util.find_spec("tercet_engine").origin.startswith(sys.argv[1])
-sys.exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", *sys.argv[2:]]))
-"""
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """One mistake: in `module`, `source` becomes `mistake`; `tests` should notice."""
-
-    name: str
-    module: str
-    source: str
-    mistake: str
-    tests: tuple[str, ...]
-
+from tests.another_copy import ROOT, copy_packages
+from tests.mutants import bounds, doors, warm
+from tests.mutants.mutant import Mutant
 
 POOL = ("test_block_pool", "test_scheduler", "test_scheduler_properties")
 SCHEDULER = ("test_scheduler", "test_scheduler_properties")
@@ -525,31 +500,28 @@ MUTANTS = (
 )
 
 
-def run_tests(folder: Path, names: Iterable[str]) -> "subprocess.CompletedProcess[bytes]":
-    """Run some test files against the package in `folder`."""
-    tests = [f"tests/engine/{name}.py" for name in names]
-    command = [sys.executable, "-c", RUN_TESTS, str(folder.parent), *tests]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, timeout=120, check=False)
+def source_of(mutant: Mutant) -> str:
+    """What is to be changed, as it is."""
+    return (ROOT / mutant.package / mutant.path).read_text()
 
 
 def survives(mutant: Mutant, folder: Path) -> str | None:
     """Say what is wrong with the tests, or None if they noticed the mutant."""
-    path, copy = (root / f"{mutant.module}.py" for root in (PACKAGE, folder))
-    source = path.read_text()
+    source, copy = source_of(mutant), folder / mutant.path
     if source.count(mutant.source) != 1:
-        return f"its source occurs {source.count(mutant.source)} times in {path.name}"
+        return f"its source occurs {source.count(mutant.source)} times in {mutant.path}"
     copy.write_text(source.replace(mutant.source, mutant.mistake))
     try:
-        done = run_tests(folder, mutant.tests)
-    except subprocess.TimeoutExpired:
-        return None  # to hang is to be noticed
+        code, said = warm.run_tests(folder, mutant.tests)
     finally:
-        shutil.copy(path, copy)
-    if done.returncode == 0:
-        return "no test noticed it"
-    return (
-        None if done.returncode == 1 else f"the tests could not run: {done.stdout.decode()[-2000:]}"
-    )
+        copy.write_text(source)
+    match code:
+        case warm.PASSED:
+            return "no test noticed it"
+        case warm.FAILED | warm.TIMED_OUT:  # to hang is to be noticed
+            return None
+        case _:
+            return f"the tests could not run: {said[-2000:]}"
 
 
 def say(*words: object) -> None:
@@ -559,15 +531,17 @@ def say(*words: object) -> None:
 
 def main() -> int:
     """Run every mutant whose name holds the argument."""
-    chosen = [mutant for mutant in MUTANTS if " ".join(sys.argv[1:]) in mutant.name]
+    part = " ".join(sys.argv[1:])
+    chosen = [m for m in (*MUTANTS, *bounds.MUTANTS, *doors.MUTANTS) if part in m.name]
     faults = 0
+    warm.warm_up()
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / "tercet_engine"
-        shutil.copytree(PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__"))
-        control = run_tests(folder, {name for mutant in chosen for name in mutant.tests})
-        if control.returncode:
-            say("the tests fail without any mutant:", control.stdout.decode()[-3000:])
-            say(control.stderr.decode()[-1000:])
+        folder = Path(scratch)
+        copy_packages(folder, warm.installed_extension())
+        tests = {name for mutant in chosen for name in mutant.tests}
+        code, said = warm.run_tests(folder, sorted(tests), seconds=900)
+        if code:
+            say("the tests fail without any mutant:", said[-4000:])
             return 1
         for mutant in chosen:
             fault = survives(mutant, folder)

@@ -61,3 +61,24 @@ async def test_who_has_no_key_is_told_that(toy_engines: Engines) -> None:
             headers = {"x-api-key": key, "content-type": "application/json"}
             refused = await service.client.post("/v1/completions", content=b"{}", headers=headers)
             assert refused.status_code == status
+
+
+@pytest.mark.parametrize("is_first_full", [True, False])
+async def test_one_full_line_of_several_does_not_shut_the_door(
+    toy_engines: Engines, is_first_full: bool
+) -> None:
+    gate = threading.Event()
+    config = EngineConfig(max_batch_tokens=64, max_sequences=1, max_waiting_requests=0)
+    engines = [
+        toy_engines(config, before_step=(lambda: gate.wait(20)) if is_full else lambda: None)
+        for is_full in (is_first_full, not is_first_full)
+    ]
+    full, free = ("a", "b") if is_first_full else ("b", "a")
+    async with serving(*engines, model=["a=one", "b=two"]) as service:
+        first = asyncio.create_task(service.complete(model=full, max_tokens=1))
+        await until(lambda: any(engine.stats().num_running for engine in engines))
+
+        assert (await service.complete(model=free, max_tokens=1)).status_code == 200
+        assert (await service.complete(model=full, max_tokens=1)).status_code == 429
+        gate.set()
+        assert (await first).status_code == 200

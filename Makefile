@@ -22,7 +22,7 @@ export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # one pip at a time in one environment; compilers run in parallel by themselves
 .PHONY: help serve chat speed bench setup build check fix test test-py test-cpp test-isa test-san test-browser test-clients test-training prove-oracle tidy mutants \
-        load-test docker docker-test up helm-test test-scale test-ray test-deploy size clean
+        load-test docker docker-test dist wheel-arm64 up helm-test test-scale test-ray test-deploy size clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -142,6 +142,13 @@ mutants: $(STAMP_DEV) $(STAMP_CORE) ## every listed mutant must die
 
 load-test: $(STAMP_DEV) $(STAMP_CORE) ## a minute of 64 clients, a third of whom hang up
 	$(BIN)/python -m benchmarks.load $(ARGS)
+
+dist: $(STAMP_SERVE) ## what is published: the sdist and a wheel built from it, tried in a fresh environment
+	-$(BIN)/python -m pip install --quiet --group dist
+	$(BIN)/python tests/dist.py
+
+wheel-arm64: $(STAMP_SERVE) ## a wheel for 64-bit ARM, built here (ARM64_ROOT=...; apt install g++-aarch64-linux-gnu)
+	$(BIN)/python cpp/tools/cross_wheel.py $(or $(ARM64_ROOT),$(error ARM64_ROOT: see docs/building.md)) dist
 
 # What the image is built on and with: BASE_IMAGE=..., CA=bundle.crt for a network with its own authority.
 DOCKER_BUILD := $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(if $(CA),--secret id=ca$(comma)src=$(CA))

@@ -55,14 +55,14 @@ struct Integers {
            const std::vector<float>& x) {
     for (size_t n = 0; n < rows; ++n) {
       float a = 0;
-      for (size_t k = 0; k < cols; ++k) a = std::fmax(a, std::fabs(Widened(table[n * cols + k])));
+      for (size_t k = 0; k < cols; ++k) a = std::max(a, std::fabs(Widened(table[n * cols + k])));
       for (size_t k = 0; k < cols; ++k) {
         w.push_back(a == 0 ? 0 : std::lrint(Widened(table[n * cols + k]) * (127.0f / a)));
       }
     }
     for (size_t m = 0; m < x.size() / cols; ++m) {
       float a = 1e-5f;
-      for (size_t k = 0; k < cols; ++k) a = std::fmax(a, std::fabs(x[m * cols + k]));
+      for (size_t k = 0; k < cols; ++k) a = std::max(a, std::fabs(x[m * cols + k]));
       const float s = static_cast<float>(HeadLimit(cols)) / a;
       for (size_t k = 0; k < cols; ++k) q.push_back(std::lrint(x[m * cols + k] * s));
     }

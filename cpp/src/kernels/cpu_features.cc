@@ -8,6 +8,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
 #endif
 
 namespace tercet {
@@ -28,6 +32,8 @@ constexpr NamedFeature kNames[] = {
     {kAvx512Vbmi, "avx512_vbmi"},
     {kAvxVnni, "avx_vnni"},
     {kAmxInt8, "amx_int8"},
+    {kArmDotProd, "dotprod"},
+    {kArmI8mm, "i8mm"},
 };
 
 #if defined(__x86_64__)
@@ -114,6 +120,25 @@ uint32_t Detect() {
     offer(MayUseTiles(), kAmxInt8);
   }
   return features;
+}
+#elif defined(__aarch64__) && defined(__linux__)
+// The kernel's word: an instruction that says what the CPU has is not one for user programs.
+uint32_t Detect() {
+  constexpr unsigned long kAsimdDp = 1ul << 20;  // HWCAP_ASIMDDP
+  constexpr unsigned long kI8mm = 1ul << 13;     // HWCAP2_I8MM
+  return ((getauxval(AT_HWCAP) & kAsimdDp) != 0 ? kArmDotProd : 0u) |
+         ((getauxval(AT_HWCAP2) & kI8mm) != 0 ? kArmI8mm : 0u);
+}
+#elif defined(__aarch64__) && defined(__APPLE__)
+bool SystemHas(const char* name) {
+  int value = 0;
+  size_t size = sizeof value;
+  return sysctlbyname(name, &value, &size, nullptr, 0) == 0 && value != 0;
+}
+
+uint32_t Detect() {
+  return (SystemHas("hw.optional.arm.FEAT_DotProd") ? kArmDotProd : 0u) |
+         (SystemHas("hw.optional.arm.FEAT_I8MM") ? kArmI8mm : 0u);
 }
 #else
 uint32_t Detect() { return 0; }

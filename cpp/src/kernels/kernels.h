@@ -47,7 +47,9 @@ enum CpuFeature : uint32_t {
   kAvx512Vnni = 1u << 5,
   kAvx512Vbmi = 1u << 6,  // VBMI and VBMI2
   kAvxVnni = 1u << 7,
-  kAmxInt8 = 1u << 8,  // and tiles, with OS support and this process's permission to use them
+  kAmxInt8 = 1u << 8,      // and tiles, with OS support and this process's permission to use them
+  kArmDotProd = 1u << 24,  // FEAT_DotProd; NEON itself is part of every AArch64 CPU
+  kArmI8mm = 1u << 25,     // FEAT_I8MM
 };
 
 // A ternary matrix [rows, cols] as a kernel set packed it:

@@ -13,6 +13,10 @@ extern const Kernels kAvx512VbmiKernels;
 extern const Kernels kAvx512VnniKernels;
 extern const Kernels kAvxVnniKernels;
 extern const Kernels kAvx2Kernels;
+#elif defined(__aarch64__)
+extern const Kernels kNeonI8mmKernels;
+extern const Kernels kNeonDotProdKernels;
+extern const Kernels kNeonKernels;
 #endif
 extern const Kernels kReferenceKernels;
 
@@ -21,6 +25,10 @@ namespace {
 constexpr std::array kAll = {
 #if defined(__x86_64__)
     &kAmxKernels,       &kAvx512VbmiKernels, &kAvx512VnniKernels, &kAvxVnniKernels, &kAvx2Kernels,
+#elif defined(__aarch64__)
+    &kNeonI8mmKernels,
+    &kNeonDotProdKernels,
+    &kNeonKernels,
 #endif
     &kReferenceKernels,
 };

@@ -22,7 +22,8 @@ export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # one pip at a time in one environment; compilers run in parallel by themselves
 .PHONY: help serve chat speed bench setup build check fix test test-py test-cpp test-isa test-emulated test-san test-san-python test-browser \
-        test-clients test-training prove-oracle tidy mutants load-test soak docker docker-test up helm-test test-scale test-ray test-deploy size clean
+        test-clients test-training prove-oracle tidy mutants load-test soak docker docker-test dist wheel-arm64 up helm-test test-scale test-ray \
+        test-deploy size clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -156,6 +157,13 @@ load-test: $(STAMP_DEV) $(STAMP_CORE) ## a minute of 64 clients, a third of whom
 MINUTES ?= 30
 soak: $(STAMP_BENCH) $(STAMP_CORE) ## half an hour of everything that clients do: a verdict and a picture (MINUTES=3 MODEL=...)
 	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES) $(if $(MODEL),--model $(MODEL)) $(ARGS)
+
+dist: $(STAMP_SERVE) ## what is published: the sdist and a wheel built from it, tried in a fresh environment
+	-$(BIN)/python -m pip install --quiet --group dist
+	$(BIN)/python tests/dist.py
+
+wheel-arm64: $(STAMP_SERVE) ## a wheel for 64-bit ARM, built here (ARM64_ROOT=...; apt install g++-aarch64-linux-gnu)
+	$(BIN)/python cpp/tools/cross_wheel.py $(or $(ARM64_ROOT),$(error ARM64_ROOT: see docs/building.md)) dist
 
 # What the image is built on and with: BASE_IMAGE=..., CA=bundle.crt for a network with its own authority.
 DOCKER_BUILD := $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(if $(CA),--secret id=ca$(comma)src=$(CA))

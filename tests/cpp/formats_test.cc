@@ -102,7 +102,7 @@ TEST(HfPackedRowsAreQuartersApart) {
 
 TEST(I2SBlocksRunOverTheFlattenedMatrix) {
   Random random(72);
-  for (const std::size_t cols : {128, 96, 20, 300}) {
+  for (const std::size_t cols : {128U, 96U, 20U, 300U}) {
     const std::size_t rows = 32;
     const Bytes codes = DrawnCodes(random, rows * cols);
     Bytes packed(rows * cols / 4);
@@ -153,7 +153,7 @@ TEST(Q2BlocksOf64And128HoldNeighboursInAByte) {
   const std::size_t rows = 2;
   const std::size_t cols = 256;
   const Bytes codes = DrawnCodes(random, rows * cols);
-  for (const std::size_t block : {64, 128}) {
+  for (const std::size_t block : {64U, 128U}) {
     Bytes packed;
     for (std::size_t i = 0; i < codes.size(); i += 4) {
       if (i % block == 0) Append(packed, kHalf);
@@ -238,7 +238,7 @@ TEST(TheGridOfAMatrixIsTheLargestThatItsWeightsAreOn) {
   Random random(76);
   ThreadPool pool(2);
   const std::size_t cols = 512;
-  for (const std::size_t group : {64, 128, 256, 512}) {
+  for (const std::size_t group : {64U, 128U, 256U, 512U}) {
     Bytes bytes;
     for (std::size_t i = 0; i < 4 * cols; ++i) {
       const float scale = 1.0F + 0.25F * static_cast<float>(i / group % 3);

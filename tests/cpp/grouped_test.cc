@@ -121,7 +121,7 @@ GROUPED_TEST(grouped_products_are_exact_for_every_number_of_rows) {
 GROUPED_TEST(grouped_products_are_exact_for_every_number_of_columns) {
   Random random(62);
   for (size_t cols = 1; cols <= 300; cols += cols < 140 ? 1 : 7) {
-    for (const size_t group : {64, 128, 192, 256}) {
+    for (const size_t group : {64U, 128U, 192U, 256U}) {
       ExpectRight(packing, random, 37, cols, group, cols % 7 + 1);
     }
   }
@@ -153,7 +153,7 @@ GROUPED_TEST(grouped_products_of_extremes_do_not_overflow) {
 
 GROUPED_TEST(a_range_of_tiles_touches_only_its_own_rows) {
   Random random(65);
-  for (const size_t tokens : {1, 3, 20}) {
+  for (const size_t tokens : {1U, 3U, 20U}) {
     const Case one(random, 5 * kTileRows - 9, 192, 64, tokens);
     for (size_t begin = 0; begin < 5; ++begin) {
       for (size_t end = begin + 1; end <= 5; ++end) {
@@ -165,8 +165,8 @@ GROUPED_TEST(a_range_of_tiles_touches_only_its_own_rows) {
 }
 
 GROUPED_TEST(bytes_of_grouped_matrices_are_whole_tiles) {
-  for (const size_t group : {64, 128, 256}) {
-    for (const size_t cols : {1, 64, 300, 4096}) {
+  for (const size_t group : {64U, 128U, 256U}) {
+    for (const size_t cols : {1U, 64U, 300U, 4096U}) {
       const size_t tile_bytes = packing.bytes(1, cols, group);
       EXPECT_EQ(tile_bytes % kByteAlign, size_t{0});
       EXPECT_EQ(packing.bytes(33, cols, group), 2 * tile_bytes);

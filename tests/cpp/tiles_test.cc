@@ -153,8 +153,8 @@ void ExpectRefused(const std::string& refusal, const std::string& words) {
 
 TEST(TilesAreReadBackAsTheyWerePacked) {
   Random random(90);
-  for (const std::size_t cols : {1, 15, 16, 64, 65, 130, 257, 300}) {
-    for (const std::size_t group : {0, 64, 128, 256}) {
+  for (const std::size_t cols : {1U, 15U, 16U, 64U, 65U, 130U, 257U, 300U}) {
+    for (const std::size_t group : {0U, 64U, 128U, 256U}) {
       const std::size_t num_groups = group == 0 ? 1 : NumGroups(cols, group);
       const Bytes codes = DrawnCodes(random, 2 * kTileRows * cols);
       const Halves scales = DrawnScales(random, 2 * kTileRows * num_groups);

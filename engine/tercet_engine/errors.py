@@ -28,6 +28,11 @@ Each message states the limit, the value given, and where there is one the way o
 holds any of a prompt's text.
 """
 
+from typing import Final
+
+_MAX_CHARS: Final = 1500
+_MAX_END_CHARS: Final = 500
+
 
 class EngineError(Exception):
     """The root of everything the engine raises on purpose."""
@@ -170,7 +175,14 @@ class EngineDead(EngineError):
 
 
 class LoadError(EngineError):
-    """The engine cannot be started."""
+    """The engine cannot be started.
+
+    The message may quote a file, which may hold anything: it is shortened, and what a terminal
+    would obey, or could not show, is spelled out.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_readable(message))
 
 
 class CheckpointError(LoadError):
@@ -203,3 +215,16 @@ class SelfTestFailed(LoadError):
 
 class UnsupportedModel(LoadError):
     """A model of a kind that this engine does not know, and will not guess at."""
+
+
+def _readable(message: str) -> str:
+    """A message that fits a screen and does nothing to it."""
+    if len(message) > _MAX_CHARS:
+        num_left_out = len(message) - _MAX_CHARS
+        begin, end = message[: _MAX_CHARS - _MAX_END_CHARS], message[-_MAX_END_CHARS:]
+        message = f"{begin} [{num_left_out} characters are left out] {end}"
+    if message.isprintable():
+        return message
+    return "".join(
+        char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in message
+    )

@@ -80,8 +80,7 @@ class ModelFiles:
             case None | str():
                 return found
             case list() if all(isinstance(item, dict) for item in found):
-                templates = {item.get("name"): item.get("template") for item in found}
-                chosen = templates.get("default")
-                if isinstance(chosen, str):
-                    return chosen
+                named = [item.get("template") for item in found if item.get("name") == "default"]
+                if named and isinstance(named[-1], str):
+                    return named[-1]
         raise self._tokenizer.error("chat_template", 'a string, or a list with one named "default"')

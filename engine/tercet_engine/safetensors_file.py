@@ -17,6 +17,7 @@ from tercet_engine.errors import CheckpointError
 from tercet_engine.mapped_file import MappedFile
 
 MAX_HEADER_BYTES: Final = 100_000_000  # as in the format's own library
+MAX_DIMENSIONS: Final = 8
 
 _ITEM_BYTES: Final = {
     "BOOL": 1,
@@ -152,6 +153,9 @@ def _tensor_info(name: str, entry: object) -> TensorInfo:
         message = f"{name} is described by {entry!r}"
         raise ValueError(message)  # noqa: TRY004 -- the file is wrong, not the call
     dtype, shape, (start, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if len(shape) > MAX_DIMENSIONS:
+        message = f"{name} has {len(shape)} dimensions; at most {MAX_DIMENSIONS} are read"
+        raise ValueError(message)
     numbers = [*shape, start, end]
     if not all(type(number) is int and 0 <= number < 1 << 62 for number in numbers):
         message = f"{name} has the shape {shape} and the offsets {start}, {end}"

@@ -9,13 +9,21 @@ token at a time, so that text can be made incrementally and exactly.
 import hashlib
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import tokenizers
 
 from tercet_engine.errors import CheckpointError, UnsupportedModel
 from tercet_engine.piece_bytes import piece_bytes, strips_first_space
+
+_TRIAL: Final = "a 1\n\0\u00e9\U0010fffd"
+"""Hardly any vocabulary holds its last character, so it shows whether unknown ones can be read."""
+MAX_TOKENS: Final = 1 << 21
+"""As in a config's vocab_size; the library takes memory for every id up to the largest."""
+_PANIC: Final = "PanicException"
 
 
 class Tokenizer:
@@ -25,6 +33,7 @@ class Tokenizer:
         backend: the library's tokenizer; this object takes it over.
 
     Raises:
+        CheckpointError: it cannot read texts.
         UnsupportedModel: it is of a kind whose tokens do not stand for fixed bytes.
     """
 
@@ -32,16 +41,23 @@ class Tokenizer:
         self._piece_bytes = piece_bytes(backend)
         self.strips_first_space = strips_first_space(backend)
         """A space is put before every text that is encoded, and taken off what is decoded."""
-        added = backend.get_added_tokens_decoder()
+        added = {
+            t: token for t, token in backend.get_added_tokens_decoder().items() if token.content
+        }
         self._special = {str(t.content): token for token, t in added.items() if t.special}
         self._added = {token: str(t.content).encode() for token, t in added.items()}
         self._special_ids = frozenset(self._special.values())
         self._pattern = _special_pattern(t for t in added.values() if t.special)
-        self._bos_tokens = _bos_tokens(backend)
         self._backend = backend
-        backend.no_truncation()  # published files often hold leftovers of training
-        backend.no_padding()
-        backend.encode_special_tokens = True  # from here on, the library sees plain text only
+        with library_errors("the tokenizer does not work"):
+            self._bos_tokens = _bos_tokens(backend)
+            backend.no_truncation()  # published files often hold leftovers of training
+            backend.no_padding()
+            backend.encode_special_tokens = True  # from here on, the library sees plain text only
+            self._num_ids = _num_ids(backend, self._added)
+            _check_bos(self._bos_tokens, self._num_ids)
+            self._encode_free_of_the_gil(_TRIAL)
+            self.to_json()
 
     @classmethod
     def from_folder(cls, folder: Path) -> "Tokenizer":
@@ -55,18 +71,13 @@ class Tokenizer:
         if not path.is_file():
             message = f"{path} is missing; the checkpoint has no tokenizer that can be read"
             raise CheckpointError(message)
-        try:
-            backend = tokenizers.Tokenizer.from_file(str(path))
-        except Exception as error:  # the library raises bare Exception
-            message = f"{path} cannot be read as a tokenizer: {error}"
-            raise CheckpointError(message) from error
-        return cls(backend)
+        with library_errors(f"{path} cannot be read as a tokenizer"):
+            return cls(tokenizers.Tokenizer.from_file(str(path)))
 
     @property
     def vocab_size(self) -> int:
         """Token ids are below it."""
-        num_own = self._backend.get_vocab_size(with_added_tokens=False)
-        return max([num_own, *(token + 1 for token in self._added)])
+        return self._num_ids
 
     @property
     def kind(self) -> str:
@@ -93,7 +104,10 @@ class Tokenizer:
 
     def token_id(self, text: str) -> int | None:
         """Find the id of a token by its text."""
-        return self._backend.token_to_id(text)
+        try:
+            return self._backend.token_to_id(text)
+        except UnicodeEncodeError:  # a lone surrogate, which is in no token
+            return None
 
     def encode(self, text: str, *, add_special_tokens: bool = True, mark: str = "") -> list[int]:
         """Turn text into token ids. Special tokens written whole in the text are recognised.
@@ -157,6 +171,20 @@ class Tokenizer:
         return list(self._backend.encode_batch_fast([text], add_special_tokens=False)[0].ids)
 
 
+@contextmanager
+def library_errors(what: str) -> Iterator[None]:
+    """Turn whatever the library raises into words. It raises bare `Exception`, and panics."""
+    try:
+        yield
+    except (CheckpointError, UnsupportedModel):
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != _PANIC:
+            raise
+        message = f"{what}: {error}"
+        raise CheckpointError(message) from error
+
+
 def _special_pattern(special: Iterable[tokenizers.AddedToken]) -> re.Pattern[str]:
     """Match any special token, the longest first, with the white space that it swallows."""
     alternatives = []
@@ -169,10 +197,28 @@ def _special_pattern(special: Iterable[tokenizers.AddedToken]) -> re.Pattern[str
         return re.compile(r"(?!)()")
     plain = "|".join(text for _, text, _ in alternatives)
     left = "|".join(text for strips, text, _ in alternatives if strips)
-    right = "|".join(text for _, text, strips in alternatives if strips)
+    right = "|".join(f"(?<={text})" for _, text, strips in alternatives if strips)
     before = rf"(?:\s+(?={left}))?" if left else ""
-    after = rf"(?:(?<={')|(?<='.join(right.split('|'))})\s+)?" if right else ""
+    after = rf"(?:(?:{right})\s+)?" if right else ""
     return re.compile(f"{before}({plain}){after}")
+
+
+def _num_ids(backend: tokenizers.Tokenizer, added: Iterable[int]) -> int:
+    """One more than the largest id; ids need not follow each other."""
+    largest = max(itertools.chain(backend.get_vocab().values(), added), default=-1)
+    if largest >= MAX_TOKENS:
+        message = f"the tokenizer has a token of id {largest}; ids may be up to {MAX_TOKENS - 1}"
+        raise CheckpointError(message)
+    if getattr(backend.model, "dropout", None):
+        message = "the tokenizer leaves out merges by chance (dropout); that is not supported"
+        raise UnsupportedModel(message)
+    return largest + 1
+
+
+def _check_bos(bos: Iterable[int], num_ids: int) -> None:
+    if unknown := [token for token in bos if token >= num_ids]:
+        message = f"the tokenizer puts the token {unknown[0]} before texts, which it does not have"
+        raise CheckpointError(message)
 
 
 def _bos_tokens(backend: tokenizers.Tokenizer) -> tuple[int, ...]:

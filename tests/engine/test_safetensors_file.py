@@ -67,6 +67,7 @@ def test_values_at_odd_addresses_are_copied_to_even_ones(path: Path) -> None:
         (with_header({"a": entry(0, 1, [True])}, b"1"), "shape"),
         (with_header({"a": entry(0, 2, [2.0])}, b"12"), "shape"),
         (with_header({"a": entry(0, 2, [2], "Q4")}, b"12"), "unknown type Q4"),
+        (with_header({"a": entry(0, 2, [1] * 9)}, b"12"), "has 9 dimensions; at most 8 are read"),
         (with_header({"a": entry(2, 0, [0])}, b"12"), "damaged header"),
         (with_header({"a": entry(0, 4, [4])}, b"12"), "truncated: a ends at byte 4"),
         (with_header({"a": entry(0, 2, [2])}, b"123"), "has 1 bytes after its last tensor"),

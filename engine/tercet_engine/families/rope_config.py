@@ -5,7 +5,6 @@ Every key is known or refused: one that is passed over would turn every head by 
 the model would still speak.
 """
 
-import math
 from typing import Any, Final
 
 from tercet_engine.errors import UnsupportedModel
@@ -153,8 +152,8 @@ def _optional(parameters: ConfigFile, key: str) -> float | None:
 def _factors(parameters: ConfigFile, key: str, count: int) -> tuple[float, ...]:
     found: Any = parameters.values.get(key)
     are_numbers = isinstance(found, list) and all(
-        type(value) in {int, float} and math.isfinite(value) and value > 0 for value in found
+        type(value) in {int, float} and 1e-6 <= value <= 1e6 for value in found
     )
     if not are_numbers or len(found) != count:
-        raise parameters.error(key, f"a list of {count} numbers over 0")
+        raise parameters.error(key, f"a list of {count} numbers from 1e-06 to 1e+06")
     return tuple(map(float, found))

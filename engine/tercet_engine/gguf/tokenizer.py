@@ -19,7 +19,7 @@ from tercet_engine.gguf.metadata import Metadata
 from tercet_engine.gguf.pre_tokenizers import find_pre_tokenizer
 from tercet_engine.gguf.sentence_pieces import sentence_pieces_json
 from tercet_engine.gguf.vocabulary import Vocabulary, read_vocabulary
-from tercet_engine.tokenizer import Tokenizer
+from tercet_engine.tokenizer import Tokenizer, library_errors
 
 _PREFIX: Final = "tokenizer.ggml"
 _TEMPLATE: Final = "tokenizer.chat_template"
@@ -88,12 +88,8 @@ class GgufTokenizer:
         Raises:
             CheckpointError: the library refuses it.
         """
-        try:
-            backend = tokenizers.Tokenizer.from_str(self._json)
-        except Exception as error:  # the library raises bare Exception
-            message = f"{self._metadata.name} holds no working tokenizer: {error}"
-            raise CheckpointError(message) from error
-        return Tokenizer(backend)
+        with library_errors(f"{self._metadata.name} holds no working tokenizer"):
+            return Tokenizer(tokenizers.Tokenizer.from_str(self._json))
 
     @property
     def end_token_ids(self) -> frozenset[int]:

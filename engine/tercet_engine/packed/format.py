@@ -31,6 +31,7 @@ FORMAT: Final = 1
 SECTION: Final = "tercet"
 WEIGHTS: Final = "model.safetensors"
 _MAX_SIZE: Final = (1 << 31) - 1
+_MAX_NUMBER: Final = 1e300
 _SIZES: Final = (
     "num_layers",
     "hidden_size",
@@ -123,7 +124,7 @@ def _checked(kind: Any, value: Any, file: ConfigFile, name: str) -> Any:
         if value in list(kind):
             return kind(value)
         raise file.error(name, f"one of {', '.join(kind)}")
-    if kind is float and type(value) in {int, float} and math.isfinite(value):
+    if kind is float and type(value) in {int, float} and abs(value) <= _MAX_NUMBER:
         return float(value)
     if kind is not float and type(value) is kind:
         return value

@@ -70,6 +70,15 @@ class ServedModels:
         for model in self:
             model.engine.check_accepting()
 
+    async def wait_until_one_is_dead(self) -> None:
+        """Return once an engine has ended by an error."""
+        waiting = [asyncio.ensure_future(model.engine.wait_until_dead()) for model in self]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waiting:
+                one.cancel()
+
     async def drain(self, deadline_seconds: float) -> None:
         """Drain all engines at the same time."""
         await asyncio.gather(*(model.engine.drain(deadline_seconds) for model in self))

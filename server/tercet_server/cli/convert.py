@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from tercet_engine import tell_of_lost_pages
 from tercet_engine.hub import find_model
 from tercet_engine.packed.convert import Conversion, check_free, convert_model
 from tercet_server.cli.examples import examples
@@ -65,6 +66,7 @@ def convert(
     out = out.expanduser()
     with _told_in_words(out), _ended_by_signals():
         check_free(out, replace=force)
+        tell_of_lost_pages()
         with showing_fetch() as fetching:
             model = find_model(path, fetching)
         with showing_progress("converting") as progress:

@@ -152,8 +152,9 @@ def url_of(listener: socket.socket, *, is_tls: bool = False) -> str:
 
 def _end_process() -> None:
     """End without waiting for the thread that loads, nor tripping over it."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # nobody may read them any more
+            stream.flush()
     os._exit(0)
 
 

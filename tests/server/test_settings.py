@@ -65,7 +65,7 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (
             {"store_bytes": "1 zb"},
-            "--store-bytes (TERCET_STORE_BYTES) must be a size in bytes, such as 512MiB; got '1 zb'",
+            "--store-bytes (TERCET_STORE_BYTES) must be a size in bytes, such as 512MiB; got '1 zb",
         ),
         ({"config": ""}, "--config (TERCET_CONFIG): . cannot be read: Is a directory"),
         ({"tls_cert": "a\0b"}, "--tls-cert (TERCET_TLS_CERT) must be a path, which holds no NUL"),

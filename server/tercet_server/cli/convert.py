@@ -96,10 +96,16 @@ def _told_in_words(out: Path) -> Iterator[None]:
         advice = "; choose another folder, or --force to replace it" if _may_force(error) else ""
         message = f"{error.filename} {error.strerror}{advice}"
         raise UsageError(message) from error
+    except NotADirectoryError as error:
+        message = f"{out} cannot be made: {error.filename} is a file; choose another folder"
+        raise UsageError(message) from error
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        message = f"{out}: the disk is full: {error.strerror}; free some space, or choose another"
+        if error.errno == errno.ENOSPC:
+            message = (
+                f"{out}: the disk is full: {error.strerror}; free some space, or choose another"
+            )
+        else:
+            message = f"{error.filename or out} cannot be written or read: {error.strerror}"
         raise CommandError(message) from error
 
 

@@ -117,12 +117,19 @@ def _explain_system(error: Exception) -> Failure | None:
     match error:
         case MemoryError():
             sentence = "this host has not enough free memory; choose a smaller --context or model"
+        case RuntimeError() if "start new thread" in str(error):  # Python's words for it
+            sentence = (
+                "the system gives this process no more threads or memory; raise its limits "
+                "(ulimit -u and -v, a container's memory and pids)"
+            )
         case OSError(errno=errno.ENOSPC):
             sentence = "the disk is full; free some space, or let HF_HOME name a larger disk"
         case OSError(errno=errno.EMFILE | errno.ENFILE, strerror=str() as reason):
             sentence = f"{_lower(reason)}; raise the limit of open files (ulimit -n)"
         case OSError(strerror=str() as reason, filename=str() as name):
             sentence = f"{name}: {_lower(reason)}"
+        case OSError(strerror=str() as reason):
+            sentence = f"the system reports: {_lower(reason)}"
         case InvalidSettings():
             return Failure(_one_line(error), USAGE)
         case ImportError(name="tercet_engine._core"):

@@ -23,6 +23,7 @@ from tercet_server.runner import CannotListen, load_from_settings
 from tercet_server.runner import serve as run_server
 from tercet_server.served_models import ServedModels
 from tercet_server.settings import Settings, load_settings
+from tercet_server.steady_stream import SteadyStream
 
 app = typer.Typer(add_completion=False)
 
@@ -100,4 +101,4 @@ def _is_on_the_hub(model: str | None) -> bool:
 
 def _greet(settings: Settings, url: str, models: ServedModels) -> None:
     if settings.log_format == "text":
-        print(Banner(settings, url, models).text(), file=sys.stderr, flush=True)
+        SteadyStream(sys.stderr).write(f"{Banner(settings, url, models).text()}\n")

@@ -15,6 +15,7 @@
 #include "formats/grid.h"
 #include "formats/numbers.h"
 #include "kernels/registry.h"
+#include "lost_pages.h"
 #include "packed.h"
 #include "packing_choice.h"
 #include "py_packed.h"
@@ -78,6 +79,7 @@ void BindFunctions(py::module_& m) {
       "kernels"_a);
   m.def("measure_bandwidth", &MeasureBandwidth, "num_threads"_a, "num_bytes"_a, "num_rounds"_a,
         py::call_guard<py::gil_scoped_release>());
+  m.def("tell_of_lost_pages", &TellOfLostPages);
 }
 
 Activation ParseActivation(const std::string& name) {

@@ -65,6 +65,7 @@ from tercet_engine.loading import (
     load_synthetic_engine,
     measure_bandwidth,
     supported_kernels,
+    tell_of_lost_pages,
 )
 from tercet_engine.loading_together import ProgressOf, load_engines
 from tercet_engine.progress import ProgressListener, Silent
@@ -155,4 +156,5 @@ __all__ = [
     "load_synthetic_engine",
     "measure_bandwidth",
     "supported_kernels",
+    "tell_of_lost_pages",
 ]

@@ -35,6 +35,9 @@ def packings(kernels: str, *, grouped: bool = False) -> list[str]:
 def cpu_features() -> list[str]:
     """The instruction sets found that some kernel set asks for, e.g. "avx2"."""
 
+def tell_of_lost_pages() -> None:
+    """From now on end with a sentence when a page of a mapped file is gone."""
+
 def self_test(kernels: str) -> str | None:
     """Compare a kernel set with the reference on a few hundred values.
 

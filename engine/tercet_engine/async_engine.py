@@ -90,6 +90,7 @@ class AsyncEngine:
         self._refusal: type[EngineDraining | EngineDead] | None = None
         self._is_empty = asyncio.Event()
         self._is_empty.set()
+        self._is_dead = asyncio.Event()
         self._thread = EngineThread(
             self._core, on_outputs=self._post_outputs, on_death=self._post_death
         )
@@ -151,6 +152,10 @@ class AsyncEngine:
             num_waiting_tokens=self._line.num_tokens,
             histograms={**stats.histograms, **self._latencies.counts()},
         )
+
+    async def wait_until_dead(self) -> None:
+        """Return once the engine has ended by an error; its streams have been told."""
+        await self._is_dead.wait()
 
     async def drain(self, deadline_seconds: float) -> None:
         """Admit nothing more, let streams finish until the deadline, then end the others.
@@ -322,6 +327,7 @@ class AsyncEngine:
 
     def _die(self) -> None:
         self._fail_streams(EngineDead())
+        self._is_dead.set()
 
     def _post_started(self, ids: list[int]) -> None:
         self._post(self._start, ids)

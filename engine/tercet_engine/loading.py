@@ -89,6 +89,16 @@ def measure_bandwidth(num_threads: int) -> float:
     return model_loader.measure_bandwidth(num_threads)
 
 
+def tell_of_lost_pages() -> None:
+    """From now on say in a sentence why the process ends when a file it has mapped is cut short.
+
+    For programs of their own: it takes the process's SIGBUS.
+    """
+    from tercet_engine import model_loader  # noqa: PLC0415 -- see the module's docstring
+
+    model_loader.tell_of_lost_pages()
+
+
 def supported_kernels() -> list[str]:
     """Names of the kernel sets that this CPU can run, best first."""
     from tercet_engine import model_loader  # noqa: PLC0415 -- see the module's docstring

@@ -67,7 +67,14 @@ class ModelFiles:
 
     def _template_source(self) -> str | None:
         path = self._folder / "chat_template.jinja"
-        if path.is_file():
+        try:
+            return self._read_template(path)
+        except OSError as error:
+            message = f"{path} cannot be read: {error.strerror}"
+            raise CheckpointError(message) from error
+
+    def _read_template(self, path: Path) -> str | None:
+        if path.exists():
             if path.stat().st_size > 4 * MAX_TEMPLATE_CHARS:
                 message = f"{path} is too large; at most {MAX_TEMPLATE_CHARS} characters are read"
                 raise CheckpointError(message)

@@ -485,6 +485,11 @@ def measure_bandwidth(num_threads: int, num_bytes: int = 1 << 30, num_rounds: in
     return _core.measure_bandwidth(num_threads, num_bytes, num_rounds)
 
 
+def tell_of_lost_pages() -> None:
+    """From now on end with a sentence when a page of a mapped file is gone."""
+    _core.tell_of_lost_pages()
+
+
 def supported_kernels() -> list[str]:
     """Names of the kernel sets that this CPU can run, best first."""
     return _core.supported_kernels()

@@ -17,6 +17,7 @@ from structlog.typing import FilteringBoundLogger, Processor
 
 from tercet_server.settings import Settings
 from tercet_server.tracebacks import stack_of
+from tercet_server.steady_stream import SteadyStream
 
 Logger = FilteringBoundLogger
 
@@ -28,10 +29,10 @@ def make_logger(settings: Settings, output: TextIO | None = None) -> Logger:
         settings: say how much is logged, and in which form.
         output: where to write; None: standard error.
     """
-    stream = output or sys.stderr
+    stream = SteadyStream(output or sys.stderr)
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     logger: Logger = structlog.wrap_logger(
-        structlog.WriteLogger(stream),
+        structlog.WriteLogger(stream),  # type: ignore[arg-type] # which needs no more of it
         processors=[*_common(), *_rendering(settings, stream)],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
@@ -41,7 +42,7 @@ def make_logger(settings: Settings, output: TextIO | None = None) -> Logger:
 
 def route_logging(settings: Settings, output: TextIO | None = None) -> None:
     """Send the records of the standard `logging` module the same way, for the whole process."""
-    stream = output or sys.stderr
+    stream = SteadyStream(output or sys.stderr)
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -66,7 +67,7 @@ def _common() -> list[Processor]:
     ]
 
 
-def _rendering(settings: Settings, stream: TextIO) -> list[Any]:
+def _rendering(settings: Settings, stream: SteadyStream) -> list[Any]:
     if settings.log_format == "json":
         return [
             structlog.processors.ExceptionRenderer(stack_of),

@@ -6,6 +6,7 @@ it is given.
 """
 
 import contextlib
+import errno
 import resource
 from typing import Final
 
@@ -30,6 +31,18 @@ def room_for_connections(num_wanted: int) -> int:
             resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
             soft = raised
     return max(1, soft - RESERVED_FILES) if _is_below(soft, num_files) else num_wanted
+
+
+def check_open_files() -> None:
+    """Return if this process may open as many files as a server needs before its first client.
+
+    Raises:
+        OSError: EMFILE; fewer would fail in places that nobody could make sense of.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if _is_below(hard, RESERVED_FILES):
+        fault = f"this process may open {hard} files; a server needs at least {RESERVED_FILES}"
+        raise OSError(errno.EMFILE, fault)
 
 
 def _is_below(limit: int, number: int) -> bool:

@@ -22,7 +22,15 @@ from typing import TYPE_CHECKING, Final
 import uvicorn
 from typing_extensions import override
 
-from tercet_engine import AsyncEngine, FetchListener, ProgressOf, find_model, load_engines
+from tercet_engine import (
+    AsyncEngine,
+    EngineDead,
+    FetchListener,
+    ProgressOf,
+    find_model,
+    load_engines,
+    tell_of_lost_pages,
+)
 from tercet_server.app import close_responses, create_app
 from tercet_server.config_file import InvalidConfigFile
 from tercet_server.daemon_thread import run_in_daemon_thread
@@ -31,7 +39,7 @@ from tercet_server.http_protocol import BoundedHttpProtocol
 from tercet_server.logs import make_logger, route_logging
 from tercet_server.loop_lag import watching_loop
 from tercet_server.model_names import choices_of, names_of
-from tercet_server.open_files import room_for_connections
+from tercet_server.open_files import check_open_files, room_for_connections
 from tercet_server.served_models import ServedModels
 from tercet_server.settings import Settings
 from tercet_server.tls import check_tls
@@ -53,10 +61,15 @@ OnReady = Callable[[str, ServedModels], None]
 """Is told the server's URL and its models once it serves."""
 
 
+class CannotListen(OSError):
+    """The address is in use, not ours, or not an address: as the number tells."""
+
+
 def load_from_settings(
     settings: Settings, progress_of: ProgressOf, fetching: FetchListener | None = None
 ) -> Sequence[AsyncEngine]:
     """Load the models that the settings name; `fetching` is told of those that are fetched."""
+    tell_of_lost_pages()
     found = [find_model(choice.model, fetching) for choice in choices_of(settings)]
     names = names_of(settings, [folder.model_id for folder in found])
     models = {own.listed[0]: folder for own, folder in zip(names, found, strict=True)}
@@ -87,16 +100,25 @@ def serve(
 
     Raises:
         InvalidSettings: a file that they name is wrong, or the models' names contradict each other.
-        OSError: the address cannot be listened on.
+        CannotListen: on the address.
         LoadError: an engine cannot be started.
+        EngineDead: one has stopped by an error that nobody foresaw, and with it the server.
     """
+    check_open_files()
     check_tls(settings)
     route_logging(settings)
-    with contextlib.closing(listen(settings.host, settings.port)) as listener:
+    with contextlib.closing(_listen(settings)) as listener:
         server = Server(settings)
         with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
             runner.run(server.run_to_end(listener, lambda: load(settings, progress_of), on_ready))
     return 0
+
+
+def _listen(settings: Settings) -> socket.socket:
+    try:
+        return listen(settings.host, settings.port)
+    except OSError as error:
+        raise CannotListen(error.errno, error.strerror or str(error)) from error
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -106,6 +128,8 @@ def listen(host: str, port: int) -> socket.socket:
         OSError: it is in use, not ours, or not an address.
     """
     flags = socket.AI_PASSIVE
+    if host.startswith("[") and host.endswith("]"):  # as an address is written in a URL
+        host = host[1:-1]
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
     except UnicodeError as error:  # "a..b": labels that no name can have
@@ -142,8 +166,9 @@ def url_of(listener: socket.socket, *, is_tls: bool = False) -> str:
 
 def _end_process() -> None:
     """End without waiting for the thread that loads, nor tripping over it."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # nobody may read them any more
+            stream.flush()
     os._exit(0)
 
 
@@ -187,6 +212,7 @@ class Server(uvicorn.Server):
 
         Raises:
             LoadError: an engine cannot be started.
+            EngineDead: one has stopped by an error; those beside it were drained first.
         """
         metrics: Metrics = self._app.state.metrics
         with self._stopping_at_signals(), watching_loop(metrics.loop_was_late):
@@ -249,18 +275,23 @@ class Server(uvicorn.Server):
         self._logger.info("serving", url=url, model=",".join(models.listed))
         if on_ready:
             on_ready(url, models)
-        await self._first_of(serving)
+        dying = asyncio.create_task(models.wait_until_one_is_dead())
+        await self._first_of(serving, dying)
+        is_dead = dying.done()
+        dying.cancel()
         self._logger.info("draining", seconds=self._settings.drain_seconds)
         await models.drain(self._settings.drain_seconds)
         self.should_exit = True
         await serving  # until the last answers are out
         self._logger.info("stopped")
+        if is_dead:
+            raise EngineDead
 
-    async def _first_of(self, task: asyncio.Task[object]) -> None:
+    async def _first_of(self, *tasks: asyncio.Task[None] | asyncio.Task[object]) -> None:
         """Wait for a task to end or for being told to stop."""
         stop = asyncio.create_task(self._stop.wait())
         try:
-            await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({*tasks, stop}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stop.cancel()
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from tercet_engine import AsyncEngine
+from tercet_engine import AsyncEngine, EngineDraining
 from tercet_server.errors import UnknownModel
 from tercet_server.model_names import Names, names_of
 from tercet_server.settings import Settings
@@ -66,9 +66,24 @@ class ServedModels:
         return any(name in model.names for model in self)
 
     def check_accepting(self) -> None:
-        """Raise `EngineDraining` or `EngineDead` if one of the models takes no more requests."""
+        """Raise `EngineDead` if one of the models is, `EngineDraining` if one takes no more."""
+        draining = None
         for model in self:
-            model.engine.check_accepting()
+            try:
+                model.engine.check_accepting()
+            except EngineDraining as error:
+                draining = error
+        if draining is not None:
+            raise draining
+
+    async def wait_until_one_is_dead(self) -> None:
+        """Return once an engine has ended by an error."""
+        waiting = [asyncio.ensure_future(model.engine.wait_until_dead()) for model in self]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waiting:
+                one.cancel()
 
     async def drain(self, deadline_seconds: float) -> None:
         """Drain all engines at the same time."""

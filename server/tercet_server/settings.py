@@ -29,6 +29,7 @@ from tercet_server.config_file import InvalidConfigFile, read_config_file
 from tercet_server.words import path_of, sentence_of
 
 _PREFIX: Final = "TERCET_"
+_KEY_FILE: Final = "--api-key-file (TERCET_API_KEY_FILE)"
 _YEAR: Final = 365 * 86_400
 """As good as never, in seconds; infinity is no number that a log of JSON could hold."""
 
@@ -67,6 +68,15 @@ def _log_format(value: object) -> object:
     return "text" if value == "console" else value
 
 
+def _check_path(path: Path) -> Path:
+    """A name with NUL is no file's, and Python raises no OSError for it."""
+    if "\0" in str(path):
+        message = "must be a path, which holds no NUL"
+        raise ValueError(message)
+    return path
+
+
+FilePath = Annotated[Path, AfterValidator(_check_path)]
 Name = Annotated[str, Field(min_length=1)]
 Names = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_split), Field(max_length=64)]
 Aliases = Annotated[Names, AfterValidator(_check_pairs)]
@@ -81,7 +91,7 @@ class Settings(BaseSettings):
         env_prefix=_PREFIX, env_ignore_empty=True, frozen=True, extra="forbid"
     )
 
-    config: Path | None = None
+    config: FilePath | None = None
     """A TOML file of further settings."""
     model: Names = ()
     """Checkpoints' folders or names on the Hugging Face Hub, each alone or as NAME=MODEL; requests
@@ -101,20 +111,20 @@ class Settings(BaseSettings):
     network, else by addresses and by names without a dot."""
     api_key: Secrets = ()
     """Keys that clients must send; none: the server is open to all who reach it."""
-    api_key_file: Path | None = None
+    api_key_file: FilePath | None = None
     """A file of further keys, one a line; empty lines and lines that begin with # do not count."""
-    api_keys_file: Path | None = None
+    api_keys_file: FilePath | None = None
     """A TOML file of keys with names and limits, read again at SIGHUP; see `key_file`."""
-    tls_cert: Path | None = None
+    tls_cert: FilePath | None = None
     """The certificate and what leads to its root, as PEM; with it the server speaks HTTPS."""
-    tls_key: Path | None = None
+    tls_key: FilePath | None = None
     """Its private key; None: it is in the certificate's file."""
 
     page: bool = True
     """Whether browsers find a chat page at /."""
 
     max_body_bytes: Annotated[ByteSize, Field(ge=1024, le=2**30)] = ByteSize(4 * 2**20)
-    max_prompt_chars: Annotated[int, Field(ge=1)] | None = None
+    max_prompt_chars: Annotated[int, Field(ge=1, le=2**30)] | None = None
     """Characters in one prompt, beyond which its tokens are not even counted; None: 32 for each
     token of the context, several times what text needs."""
     max_concurrent_requests: Annotated[int, Field(ge=1, le=65536)] = 512
@@ -136,7 +146,7 @@ class Settings(BaseSettings):
 
     store: bool = True
     """Whether responses are kept, so that they can be retrieved and continued."""
-    store_path: Path | None = None
+    store_path: FilePath | None = None
     """The file they are kept in; None: memory, until the server ends."""
     store_responses: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
     store_bytes: Annotated[ByteSize, Field(ge=1024, le=2**40)] = ByteSize(128 * 2**20)
@@ -207,7 +217,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _check_tls(self) -> Self:
         if self.tls_key and not self.tls_cert:
-            message = "tls_key is of no use without tls_cert; give both"
+            message = "--tls-key is of no use without --tls-cert; give both"
             raise ValueError(message)
         return self
 
@@ -217,7 +227,7 @@ class Settings(BaseSettings):
             keys = (*self.api_key, *map(SecretStr, _read_keys(self.api_key_file)))
             object.__setattr__(self, "api_key", keys)  # frozen only once it is made
         if any(not key.get_secret_value() for key in self.api_key):
-            message = "api_key must not be empty"
+            message = "--api-key (TERCET_API_KEY) must not be empty"
             raise ValueError(message)
         return self
 
@@ -245,8 +255,8 @@ def _from_file(given: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in os.environ.items()  # in which case does not count
         if name.upper().startswith(_PREFIX) and value
     }
-    path = given.get("config") or in_environment.get("config")
-    if not path:
+    path = given.get("config", in_environment.get("config"))
+    if path is None:
         return {}
     try:
         values = read_config_file(Path(path), Settings.model_fields.keys() - {"config"})
@@ -271,11 +281,14 @@ def _line(error: ErrorDetails, from_file: Collection[str]) -> str:
 def _read_keys(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        message = f"api_key_file {path} cannot be read: {error}"
+    except OSError as error:
+        message = f"{_KEY_FILE} {path} cannot be read: {error.strerror or error}"
+        raise ValueError(message) from error
+    except UnicodeDecodeError as error:
+        message = f"{_KEY_FILE} {path} cannot be read: it is no text in UTF-8"
         raise ValueError(message) from error
     keys = [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
     if not keys:
-        message = f"api_key_file {path} holds no key"
+        message = f"{_KEY_FILE} {path} holds no key; write one a line"
         raise ValueError(message)
     return keys

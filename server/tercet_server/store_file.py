@@ -26,5 +26,8 @@ def open_store(settings: Settings) -> ResponseStore | None:
     except (OSError, sqlite3.Error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         name = f"--store-path (TERCET_STORE_PATH) {settings.store_path}"
-        message = f"{name} cannot hold responses: {reason}"
+        advice = (
+            "name another file" if isinstance(error, OSError) else "move it away, or name another"
+        )
+        message = f"{name} cannot hold responses: {reason}; {advice}"
         raise InvalidSettings(message) from error

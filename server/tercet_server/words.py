@@ -37,6 +37,8 @@ _RULES: Final[Mapping[str, str]] = {
     "dict_type": "must be an object",
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",
+    "byte_size": "must be a size in bytes, such as 512MiB",
+    "byte_size_unit": "must be a size in bytes, such as 512MiB",
 }
 _RULES_WITHOUT_VALUE: Final = frozenset({"missing"})
 

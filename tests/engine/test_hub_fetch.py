@@ -426,3 +426,30 @@ def test_names_that_lead_elsewhere_are_never_written(
         fetch("org/name", listener, Wanted(Form.GGUF))
 
     assert not list(cache.root.parent.rglob("evil.gguf"))
+
+
+def test_a_content_that_lost_bytes_after_it_was_whole_is_fetched_anew(
+    hubs: Hubs, listener: Listener
+) -> None:
+    hubs()
+    path = fetch("org/name", Listener()) / "model.safetensors"
+    with path.open("r+b") as file:
+        file.truncate(1000)
+
+    assert (fetch("org/name", listener) / "model.safetensors").read_bytes() == WEIGHTS
+    assert any("1,000 of its 512,000 bytes" in note for note in listener.notes)
+
+
+@pytest.mark.parametrize("content", ["", "0123", "\x00\xff", "../../../etc/passwd", "z" * 40])
+def test_a_ref_that_is_no_commit_is_as_good_as_none(
+    hubs: Hubs, cache: RepoCache, content: str
+) -> None:
+    hubs()
+    fetch("org/name", Listener())
+    (cache.folder / "refs" / "main").write_text(content)
+
+    name = parse_hub_name("org/name")
+    assert name is not None
+    assert find_cached(name) is None
+    assert (fetch("org/name", Listener()) / "model.safetensors").read_bytes() == WEIGHTS
+    assert find_cached(name) is not None

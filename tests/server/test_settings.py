@@ -58,8 +58,17 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         ({"store_days": "1e400"}, "--store-days (TERCET_STORE_DAYS) must be at most 36500"),
         ({"ping_seconds": "nan"}, "--ping-seconds (TERCET_PING_SECONDS) must be at most"),
-        ({"api_key": [""]}, "api_key must not be empty"),
-        ({"api_key_file": "/nowhere"}, "api_key_file /nowhere cannot be read"),
+        ({"api_key": [""]}, "--api-key (TERCET_API_KEY) must not be empty"),
+        (
+            {"api_key_file": "/nowhere"},
+            "--api-key-file (TERCET_API_KEY_FILE) /nowhere cannot be read: No such file",
+        ),
+        (
+            {"store_bytes": "1 zb"},
+            "--store-bytes (TERCET_STORE_BYTES) must be a size in bytes, such as 512MiB; got '1 zb",
+        ),
+        ({"config": ""}, "--config (TERCET_CONFIG): . cannot be read: Is a directory"),
+        ({"tls_cert": "a\0b"}, "--tls-cert (TERCET_TLS_CERT) must be a path, which holds no NUL"),
     ],
 )
 def test_a_mistake_is_named_with_its_rule_and_its_value(
@@ -71,7 +80,7 @@ def test_a_mistake_is_named_with_its_rule_and_its_value(
 
 
 def test_a_private_key_without_its_certificate_is_a_mistake() -> None:
-    with pytest.raises(InvalidSettings, match="tls_key is of no use without tls_cert"):
+    with pytest.raises(InvalidSettings, match="--tls-key is of no use without --tls-cert"):
         load_settings(tls_key="key.pem")
 
 

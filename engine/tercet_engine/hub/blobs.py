@@ -45,10 +45,15 @@ class BlobFetcher:
 
     def num_done(self, file: RemoteFile) -> int:
         """Bytes of a file that need not be fetched."""
-        for path in (self._cache.blob(file.blob_id), self._cache.partial(file.blob_id)):
-            if path.is_file():
-                return min(file.num_bytes, path.stat().st_size)
-        return 0
+        if self.is_here(file):
+            return file.num_bytes
+        partial = self._cache.partial(file.blob_id)
+        return min(file.num_bytes, partial.stat().st_size) if partial.is_file() else 0
+
+    def is_here(self, file: RemoteFile) -> bool:
+        """Whether a file's content is complete, as far as its size tells."""
+        blob = self._cache.blob(file.blob_id)
+        return blob.is_file() and blob.stat().st_size == file.num_bytes
 
     def fetch(self, file: RemoteFile, url: str) -> None:
         """Make a file's content complete.
@@ -62,7 +67,12 @@ class BlobFetcher:
         with self._cache.lock(file.blob_id) as was_free:
             if not was_free:
                 self._listener.note(f"{file.name}: another process was fetching it")
-            if not blob.is_file():
+            if not self.is_here(file):
+                if blob.is_file():  # it had its name when it was whole, and was damaged since
+                    self._listener.note(
+                        f"{file.name} is here with {blob.stat().st_size:,} of its "
+                        f"{file.num_bytes:,} bytes; it is fetched anew"
+                    )
                 partial = self._cache.partial(file.blob_id)
                 self._fetch_all(file, url, partial)
                 self._check(file, partial)

@@ -110,7 +110,7 @@ class _Fetch:
     def _fetch(self, fetcher: BlobFetcher, names: Sequence[str]) -> None:
         files = [self._listing.files[name] for name in names]
         contents = {file.blob_id: file for file in reversed(files)}  # two files may hold the same
-        missing = [file for blob_id, file in contents.items() if not self._is_here(blob_id)]
+        missing = [file for file in contents.values() if not fetcher.is_here(file)]
         plan = [PlannedFile(f.name, f.num_bytes, fetcher.num_done(f)) for f in reversed(missing)]
         if missing:
             self._check_space(sum(file.num_bytes - file.num_done for file in plan))
@@ -125,9 +125,6 @@ class _Fetch:
         url = f"{hub}/{self._name.repo}/resolve/{self._listing.commit}/{quote(file.name)}"
         fetcher.fetch(file, url)
         self._cache.link(self._listing.commit, file.name, file.blob_id)
-
-    def _is_here(self, blob_id: str) -> bool:
-        return self._cache.blob(blob_id).is_file()
 
     def _check_space(self, num_bytes: int) -> None:
         self._cache.folder.mkdir(parents=True, exist_ok=True)

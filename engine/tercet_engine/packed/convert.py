@@ -7,9 +7,12 @@ is whole.
 import contextlib
 import dataclasses
 import errno
+import fcntl
 import json
 import os
+import re
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -30,6 +33,8 @@ from tercet_engine.resources import usable_cpus
 
 _TOKENIZER: Final = "tokenizer.json"
 _TOKENIZER_CONFIG: Final = "tokenizer_config.json"
+_LEFT_SECONDS: Final = 60
+"""Younger folders may be somebody's who is about to lock them."""
 _RESERVE_BYTES: Final = 64 << 20
 """Left free on the disk: for a tokenizer, and for others."""
 
@@ -118,23 +123,54 @@ def new_folder(out: Path, num_bytes: int, *, replace: bool = False) -> Iterator[
         num_bytes: what will be written.
         replace: put it in place of a converted model.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
+    _make_parent(out)
+    remove_leftovers(out)
     _check_space(out.parent, num_bytes)
     folder = out.with_name(f".{out.name}.{os.getpid()}.new")
     folder.mkdir()
     try:
-        yield folder
-        check_free(out, replace=replace)
-        if out.exists():
-            old = out.with_name(f".{out.name}.{os.getpid()}.old")
-            out.rename(old)
-            folder.rename(out)
-            shutil.rmtree(old)
-        else:
-            folder.rename(out)
+        with _held(folder):
+            yield folder
+            check_free(out, replace=replace)
+            if out.exists():
+                old = out.with_name(f".{out.name}.{os.getpid()}.old")
+                out.rename(old)
+                folder.rename(out)
+                shutil.rmtree(old)
+            else:
+                folder.rename(out)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def remove_leftovers(out: Path) -> None:
+    """Remove what conversions to `out` have left that were killed: those that nobody holds."""
+    kept = re.compile(rf"\.{re.escape(out.name)}\.\d+\.(?:new|old)")
+    newest = time.time() - _LEFT_SECONDS
+    for folder in out.parent.iterdir():
+        if kept.fullmatch(folder.name):
+            with contextlib.suppress(OSError), _held(folder):  # it is held, or gone meanwhile
+                if folder.stat().st_mtime < newest:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock, which ends with the process however that ends."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(number)
+
+
+def _make_parent(out: Path) -> None:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, "is a file", str(out.parent)) from error
 
 
 def write_config(

@@ -4,6 +4,7 @@ A command's own module imports the engine, pydantic or an HTTP client, which tak
 reader of `--help` should wait; the list of commands needs only their names.
 """
 
+import contextlib
 import os
 import sys
 from importlib import import_module
@@ -101,6 +102,7 @@ def main(arguments: list[str] | None = None) -> None:
     """
     try:
         exit_code = app(arguments, prog_name="tercet", standalone_mode=False)
+        sys.stdout.flush()  # here, where it may fail
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
     except BrokenPipeError:  # whoever read our output has left, as in `tercet bench | head`
@@ -111,6 +113,7 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         failure = explain(error)
         if failure.sentence:
-            typer.echo(f"tercet: {failure.sentence}", err=True)
+            with contextlib.suppress(OSError):  # there may be nobody left to tell
+                typer.echo(f"tercet: {failure.sentence}", err=True)
         sys.exit(failure.exit_code)
     sys.exit(exit_code if isinstance(exit_code, int) else 0)

@@ -2,12 +2,13 @@
 
 import json
 import os
+import re
 import sys
 from typing import Annotated, Final
 
 import typer
 
-from tercet_engine import EngineConfig
+from tercet_engine import EngineConfig, tell_of_lost_pages
 from tercet_server.cli.bandwidth import BandwidthMeter
 from tercet_server.cli.examples import examples
 from tercet_server.cli.failure import UsageError
@@ -22,6 +23,9 @@ from tercet_server.model_choice import Choice
 
 DEFAULT_CONTEXT: Final = 4096
 MAX_STREAMS: Final = 512
+MAX_ROUNDS: Final = 10_000
+MAX_TOKENS: Final = 1 << 20
+"""Of a context, as for `tercet serve`."""
 
 app = typer.Typer(add_completion=False)
 
@@ -56,7 +60,7 @@ def bench(
     prompt_tokens: Annotated[
         int,
         typer.Option(
-            parser=whole(1),
+            parser=whole(1, MAX_TOKENS),
             metavar="N",
             envvar="TERCET_BENCH_PROMPT_TOKENS",
             help="Tokens of the prompt.",
@@ -65,7 +69,7 @@ def bench(
     generate_tokens: Annotated[
         int,
         typer.Option(
-            parser=whole(1),
+            parser=whole(1, MAX_TOKENS),
             metavar="N",
             envvar="TERCET_BENCH_GENERATE_TOKENS",
             help="Tokens generated in each round.",
@@ -74,7 +78,7 @@ def bench(
     repeat: Annotated[
         int,
         typer.Option(
-            parser=whole(1),
+            parser=whole(1, MAX_ROUNDS),
             metavar="N",
             envvar="TERCET_BENCH_REPEAT",
             help="Rounds; medians are reported.",
@@ -91,7 +95,7 @@ def bench(
     context: Annotated[
         int | None,
         typer.Option(
-            parser=whole(2),
+            parser=whole(2, MAX_TOKENS),
             metavar="N",
             envvar="TERCET_CONTEXT",
             help=f"Tokens of prompt and answer together. Unset: {DEFAULT_CONTEXT}, or the model's.",
@@ -178,6 +182,7 @@ def bench(
         )
         raise UsageError(message)
     workload = Workload(prompt_tokens, generate_tokens, repeat, _numbers(streams))
+    tell_of_lost_pages()
     with showing_fetch(quiet=as_json) as fetching:
         source = find_source(model or _first_model_of_the_environment(), synthetic, fetching)
     max_context = context or min(DEFAULT_CONTEXT, source.weights.shape.max_context)
@@ -224,7 +229,8 @@ def _first_model_of_the_environment() -> str | None:
 
 def _numbers(text: str) -> tuple[int, ...]:
     parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not all(part.isdecimal() and 1 <= int(part) <= MAX_STREAMS for part in parts):
+    are_short = all(re.fullmatch("[0-9]{1,9}", part) for part in parts)
+    if not are_short or not all(1 <= int(part) <= MAX_STREAMS for part in parts):
         message = f"--streams takes numbers from 1 to {MAX_STREAMS} between commas; got '{text}'"
         raise UsageError(message)
     return tuple(map(int, parts))

@@ -85,7 +85,7 @@ def chat(
     max_tokens: Annotated[
         int | None,
         typer.Option(
-            parser=whole(1),
+            parser=whole(1, 1 << 20),
             metavar="N",
             envvar="TERCET_CHAT_MAX_TOKENS",
             help="Length of an answer at most.",
@@ -156,6 +156,7 @@ def _load(model: str | None, given: dict[str, Any]) -> Answerer:
         EngineConfig,
         find_model,
         load_engine,
+        tell_of_lost_pages,
     )
     from tercet_server.cli.fetch_progress import showing_fetch  # noqa: PLC0415 -- the same
     from tercet_server.cli.local import Choices, LocalAnswerer  # noqa: PLC0415 -- the same
@@ -163,6 +164,7 @@ def _load(model: str | None, given: dict[str, Any]) -> Answerer:
     from tercet_server.model_names import choices_of  # noqa: PLC0415 -- the same
     from tercet_server.settings import load_settings  # noqa: PLC0415 -- the same
 
+    tell_of_lost_pages()
     given_models = None if model is None else (model,)
     settings = load_settings(model=given_models)  # what `tercet serve` reads counts here too
     config = EngineConfig(

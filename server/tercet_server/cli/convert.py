@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from tercet_engine import tell_of_lost_pages
 from tercet_engine.hub import find_model
 from tercet_engine.packed.convert import Conversion, check_free, convert_model
 from tercet_server.cli.examples import examples
@@ -65,6 +66,7 @@ def convert(
     out = out.expanduser()
     with _told_in_words(out), _ended_by_signals():
         check_free(out, replace=force)
+        tell_of_lost_pages()
         with showing_fetch() as fetching:
             model = find_model(path, fetching)
         with showing_progress("converting") as progress:
@@ -94,10 +96,16 @@ def _told_in_words(out: Path) -> Iterator[None]:
         advice = "; choose another folder, or --force to replace it" if _may_force(error) else ""
         message = f"{error.filename} {error.strerror}{advice}"
         raise UsageError(message) from error
+    except NotADirectoryError as error:
+        message = f"{out} cannot be made: {error.filename} is a file; choose another folder"
+        raise UsageError(message) from error
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        message = f"{out}: the disk is full: {error.strerror}; free some space, or choose another"
+        if error.errno == errno.ENOSPC:
+            message = (
+                f"{out}: the disk is full: {error.strerror}; free some space, or choose another"
+            )
+        else:
+            message = f"{error.filename or out} cannot be written or read: {error.strerror}"
         raise CommandError(message) from error
 
 

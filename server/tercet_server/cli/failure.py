@@ -67,10 +67,15 @@ def cannot_listen(error: OSError, host: str, port: int) -> CommandError:
             f"port {port} of {host} is in use; stop what uses it, or choose another with --port "
             "(0 takes any free one)"
         )
-    if error.errno == errno.EACCES:
+    if error.errno in {errno.EACCES, errno.EPERM}:
         return CommandError(
             f"{where} may not be listened on without more rights; choose a port from 1024 on "
             "with --port"
+        )
+    if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}:
+        return CommandError(
+            f"{where} cannot be listened on: the system gives no more ({error.strerror}); raise "
+            "its limits, such as that of open files (ulimit -n)"
         )
     return UsageError(
         f"{where} is no address of this host ({error.strerror or error}); give one with --host, "
@@ -85,10 +90,10 @@ def _explain_usage(error: Exception) -> Failure | None:
         return None
     context = getattr(error, "ctx", None)
     command = getattr(context, "command_path", "tercet")
-    sentence = str(say()).strip().rstrip(".")
+    sentence = _one_line(Exception(say())).rstrip(".")
     if not sentence:  # the help has been printed instead
         return Failure("", USAGE)
-    return Failure(f"{sentence[:1].lower()}{sentence[1:]}; see `{command} --help`", USAGE)
+    return Failure(f"{_lower(sentence)}; see `{command} --help`", USAGE)
 
 
 def _explain_engine(error: Exception) -> Failure | None:
@@ -111,20 +116,27 @@ def _explain_system(error: Exception) -> Failure | None:
 
     match error:
         case MemoryError():
-            return Failure(
-                "this host has not enough free memory; choose a smaller --context or model", FAILURE
+            sentence = "this host has not enough free memory; choose a smaller --context or model"
+        case RuntimeError() if "start new thread" in str(error):  # Python's words for it
+            sentence = (
+                "the system gives this process no more threads or memory; raise its limits "
+                "(ulimit -u and -v, a container's memory and pids)"
             )
         case OSError(errno=errno.ENOSPC):
             sentence = "the disk is full; free some space, or let HF_HOME name a larger disk"
-            return Failure(sentence, FAILURE)
+        case OSError(errno=errno.EMFILE | errno.ENFILE, strerror=str() as reason):
+            sentence = f"{_lower(reason)}; raise the limit of open files (ulimit -n)"
         case OSError(strerror=str() as reason, filename=str() as name):
-            return Failure(f"{name}: {reason[:1].lower()}{reason[1:]}", FAILURE)
+            sentence = f"{name}: {_lower(reason)}"
+        case OSError(strerror=str() as reason):
+            sentence = f"the system reports: {_lower(reason)}"
         case InvalidSettings():
             return Failure(_one_line(error), USAGE)
         case ImportError(name="tercet_engine._core"):
             sentence = "the compiled part of Tercet is missing; install it with `pip install .`"
-            return Failure(sentence, FAILURE)
-    return None
+        case _:
+            return None
+    return Failure(sentence, FAILURE)
 
 
 def _unexpected(error: Exception) -> Failure:
@@ -135,5 +147,11 @@ def _unexpected(error: Exception) -> Failure:
     return Failure(sentence, FAILURE)
 
 
+def _lower(sentence: str) -> str:
+    return f"{sentence[:1].lower()}{sentence[1:]}"
+
+
 def _one_line(error: Exception) -> str:
-    return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    """The message in a line for a terminal: what a file or a flag says must not move the cursor."""
+    line = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)

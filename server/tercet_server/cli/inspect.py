@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from tercet_engine import EngineConfig
+from tercet_engine import EngineConfig, tell_of_lost_pages
 from tercet_engine.hub import locate_model
 from tercet_engine.inspection import inspect_model
 from tercet_server.cli.examples import examples
@@ -82,6 +82,7 @@ def inspect(
         kv_type=kv_type,  # type: ignore[arg-type] # the same
     )
     logging.getLogger("tercet_engine").addHandler(logging.NullHandler())  # the table says it all
+    tell_of_lost_pages()
     found = locate_model(model or os.environ.get("TERCET_MODEL") or None, offline=True)
     report = inspect_model(found.path, found.model_id, config, reads_codes=True)
     if as_json:

@@ -1,8 +1,6 @@
 """`tercet serve`: from flags to a server that runs until it is told to stop."""
 
 import contextlib
-import errno
-import socket
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -21,10 +19,11 @@ from tercet_server.cli.options import with_settings
 from tercet_server.cli.progress import LoadingBar, LoadingLines
 from tercet_server.logs import make_logger
 from tercet_server.model_names import choices_of
-from tercet_server.runner import load_from_settings
+from tercet_server.runner import CannotListen, load_from_settings
 from tercet_server.runner import serve as run_server
 from tercet_server.served_models import ServedModels
 from tercet_server.settings import Settings, load_settings
+from tercet_server.steady_stream import SteadyStream
 
 app = typer.Typer(add_completion=False)
 
@@ -37,9 +36,6 @@ EPILOG: Final = examples(
     ("tercet serve chat=org/name small=./model", "two models, asked for as chat and small"),
     ("tercet serve --config tercet.toml", "any flag by its name: port = 9000"),
     ("TERCET_PORT=9000 tercet serve", "every flag is a variable too; flags win"),
-)
-_ADDRESS_ERRORS: Final = frozenset(
-    {errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES, errno.EAFNOSUPPORT, errno.EINVAL}
 )
 
 
@@ -60,10 +56,8 @@ def serve(**given: Any) -> None:
                 load=partial(load_from_settings, fetching=fetching),
                 on_ready=lambda url, models: _greet(settings, url, models),
             )
-        except OSError as error:
-            if isinstance(error, socket.gaierror) or error.errno in _ADDRESS_ERRORS:
-                raise cannot_listen(error, settings.host, settings.port) from error
-            raise
+        except CannotListen as error:
+            raise cannot_listen(error, settings.host, settings.port) from error
     raise typer.Exit(exit_code)
 
 
@@ -98,9 +92,13 @@ def _showing_progress(settings: Settings) -> Iterator[tuple[FetchListener, Progr
 
 def _is_on_the_hub(model: str | None) -> bool:
     """Whether the model will be looked for on the Hub, which may take a while."""
-    return bool(model and parse_hub_name(model) and not Path(model).expanduser().exists())
+    if not (model and parse_hub_name(model)):
+        return False
+    with contextlib.suppress(OSError, RuntimeError):  # which loading will tell in words
+        return not Path(model).expanduser().exists()
+    return False
 
 
 def _greet(settings: Settings, url: str, models: ServedModels) -> None:
     if settings.log_format == "text":
-        print(Banner(settings, url, models).text(), file=sys.stderr, flush=True)
+        SteadyStream(sys.stderr).write(f"{Banner(settings, url, models).text()}\n")

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
+from tercet_engine import tell_of_lost_pages
 from tercet_engine.hub import find_model
 from tercet_engine.opened_model import open_model
 from tercet_engine.verification import Check, Reference, find_reference, verify
@@ -68,6 +69,7 @@ def verify_command(
     no published numbers are known, what must hold for every model is still checked. Exits with 1 if
     a check fails.
     """
+    tell_of_lost_pages()
     with showing_fetch(quiet=as_json) as fetching:
         folder = find_model(model or os.environ.get("TERCET_MODEL") or None, fetching)
     opened = open_model(folder.path)

@@ -115,8 +115,8 @@ def main() -> int:
                 path.write_text(changed)
                 code, _ = warm.run_tests(folder, TESTS[module])
                 num_died += code != warm.PASSED
-                if code == warm.PASSED:
-                    say("survived", f"{module}, {words}")
+                if code in {warm.PASSED, warm.TIMED_OUT}:
+                    say("survived" if code == warm.PASSED else "hung    ", f"{module}, {words}")
             path.write_text(source)
             say(f"{module}: {num_died} of {len(changes)} died")
     return 0

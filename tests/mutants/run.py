@@ -16,6 +16,8 @@ from tests.another_copy import ROOT, copy_packages
 from tests.mutants import bounds, doors, warm
 from tests.mutants.mutant import Mutant
 
+SURVIVED = "survived"
+
 POOL = ("test_block_pool", "test_scheduler", "test_scheduler_properties")
 SCHEDULER = ("test_scheduler", "test_scheduler_properties")
 TEXT = ("test_detokenizer",)
@@ -505,11 +507,11 @@ def source_of(mutant: Mutant) -> str:
     return (ROOT / mutant.package / mutant.path).read_text()
 
 
-def survives(mutant: Mutant, folder: Path) -> str | None:
-    """Say what is wrong with the tests, or None if they noticed the mutant."""
+def fate(mutant: Mutant, folder: Path) -> tuple[str, str]:
+    """How a mutant ended, "died", "hung" or "survived", and in the last case what is wrong."""
     source, copy = source_of(mutant), folder / mutant.path
     if source.count(mutant.source) != 1:
-        return f"its source occurs {source.count(mutant.source)} times in {mutant.path}"
+        return SURVIVED, f"its source occurs {source.count(mutant.source)} times in {mutant.path}"
     copy.write_text(source.replace(mutant.source, mutant.mistake))
     try:
         code, said = warm.run_tests(folder, mutant.tests)
@@ -517,11 +519,13 @@ def survives(mutant: Mutant, folder: Path) -> str | None:
         copy.write_text(source)
     match code:
         case warm.PASSED:
-            return "no test noticed it"
-        case warm.FAILED | warm.TIMED_OUT:  # to hang is to be noticed
-            return None
+            return SURVIVED, "no test noticed it"
+        case warm.FAILED:
+            return "died", ""
+        case warm.TIMED_OUT:  # to hang is to be noticed, unless the machine is just slow
+            return "hung", ""
         case _:
-            return f"the tests could not run: {said[-2000:]}"
+            return SURVIVED, f"the tests could not run: {said[-2000:]}"
 
 
 def say(*words: object) -> None:
@@ -544,9 +548,9 @@ def main() -> int:
             say("the tests fail without any mutant:", said[-4000:])
             return 1
         for mutant in chosen:
-            fault = survives(mutant, folder)
-            faults += fault is not None
-            say("survived" if fault else "died    ", f"{mutant.module}: {mutant.name}", fault or "")
+            word, fault = fate(mutant, folder)
+            faults += word == SURVIVED
+            say(word.ljust(8), f"{mutant.module}: {mutant.name}", fault)
     say(f"{len(chosen) - faults} of {len(chosen)} mutants died")
     return 1 if faults else 0
 

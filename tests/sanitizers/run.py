@@ -94,7 +94,7 @@ SANITIZERS: Final = {
             "tests/engine/test_async_engine.py",
             *("tests/model/test_containers.py", "tests/model/test_sampling.py"),
             *("tests/model/test_screening.py", "tests/model/test_loading_together.py"),
-            *("tests/model/test_same_answer.py", "tests/server/test_tools_embedded.py"),
+            "tests/model/test_same_answer.py",
             # Thousands of steps of threads that spin: hours, where a core is shared.
             "--deselect=tests/model/test_same_answer.py::test_every_answer_in_a_mix_is_the_one_given_alone",
         ),

@@ -176,6 +176,19 @@ async def test_more_requests_at_once_than_allowed_are_told_to_wait(
         assert (await first).status_code == 200
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_place_is_free_again_however_a_request_ends(
+    toy_engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    async with serving(toy_engine, max_concurrent_requests=1) as service:
+        for fields, status in (({}, 200), ({"n": 0}, 400), ({}, 200), ({"model": "no"}, 404)):
+            answer = await service.chat(max_tokens=1, stream=stream, **fields)
+            assert answer.status_code == status
+        monkeypatch.setattr(toy_engine, "submit", None)  # a bug
+        assert (await service.chat(max_tokens=1, stream=stream)).status_code == 500
+        assert (await service.client.post("/tokenize", json={"prompt": "a"})).status_code == 200
+
+
 async def test_a_full_engine_is_a_429_that_says_when_to_come_back(
     toy_engines: Callable[..., AsyncEngine],
 ) -> None:

@@ -131,6 +131,18 @@ async def test_a_chain_has_a_limit(small: ResponseStore, monkeypatch: pytest.Mon
         await small.chain("", "c")
 
 
+async def test_a_chains_bytes_have_a_limit(
+    small: ResponseStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await small.put("", response("a", size=30))
+    await small.put("", response("b", previous="a", size=30))
+    monkeypatch.setattr(module, "MAX_CHAIN_BYTES", 60)
+    assert len((await small.chain("", "b"))[0]) == 2
+    monkeypatch.setattr(module, "MAX_CHAIN_BYTES", 59)
+    with pytest.raises(InvalidRequest, match="over 59 bytes"):
+        await small.chain("", "b")
+
+
 async def test_a_chain_that_runs_in_a_circle_ends_at_the_limit(small: ResponseStore) -> None:
     await small.put("", response("a", previous="a"))
     with pytest.raises(InvalidRequest, match="over 1024 responses"):

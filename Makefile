@@ -21,7 +21,7 @@ export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # one pip at a time in one environment; compilers run in parallel by themselves
-.PHONY: help serve chat speed bench setup build check fix test test-py test-cpp test-isa test-san test-browser test-clients test-training prove-oracle tidy mutants \
+.PHONY: help serve chat speed bench setup build check fix test test-py test-cpp test-isa test-san test-arm test-browser test-clients test-training prove-oracle tidy mutants \
         load-test docker docker-test up helm-test test-scale test-ray test-deploy size clean
 
 help: ## list the verbs
@@ -132,6 +132,11 @@ test-san: build/asan/build.ninja build/tsan/build.ninja ## C++ tests under ASan+
 	$(BIN)/ctest --test-dir build/asan --output-on-failure
 	$(BIN)/cmake --build build/tsan
 	$(BIN)/ctest --test-dir build/tsan --output-on-failure
+
+test-arm: build/arm64/build.ninja ## C++ tests for 64-bit ARM, on CPUs that QEMU emulates
+	$(BIN)/cmake --build build/arm64
+	$(BIN)/python cpp/tools/check_symbols.py build/arm64
+	$(BIN)/ctest --test-dir build/arm64 --output-on-failure
 
 tidy: build/dev/build.ninja $(STAMP_DEV) ## clang-tidy over the C++ (minutes)
 	$(BIN)/cmake --build build/dev

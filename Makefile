@@ -22,7 +22,7 @@ export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # one pip at a time in one environment; compilers run in parallel by themselves
-.PHONY: help serve chat speed bench setup build check fix test test-py test-cpp test-isa test-emulated test-san test-san-python test-browser \
+.PHONY: help serve chat speed bench setup build check fix test test-py test-cpp test-isa test-emulated test-san test-arm test-san-python test-browser \
         test-clients test-training prove-oracle tidy mutants load-test test-traffic test-schemathesis audit sbom soak docker docker-test dist \
         wheel-arm64 up helm-test test-scale test-ray test-deploy size clean
 
@@ -144,6 +144,11 @@ test-san-python: $(STAMP_DEV) $(STAMP_CORE) build/asan-python/build.ninja build/
 	$(BIN)/python -m tests.sanitizers.run asan $(ARGS)
 	$(BIN)/cmake --build build/tsan-python
 	$(BIN)/python -m tests.sanitizers.run tsan $(ARGS)
+
+test-arm: build/arm64/build.ninja ## C++ tests for 64-bit ARM, on CPUs that QEMU emulates
+	$(BIN)/cmake --build build/arm64
+	$(BIN)/python cpp/tools/check_symbols.py build/arm64
+	$(BIN)/ctest --test-dir build/arm64 --output-on-failure
 
 tidy: build/dev/build.ninja $(STAMP_DEV) ## clang-tidy over the C++ (minutes)
 	$(BIN)/cmake --build build/dev

@@ -3,8 +3,8 @@
 // SMLAL and SMLAL2 multiply the lower and the upper eight of 16 bytes and add to 16 bits each. With
 // codes of at most 2 and activations between -128 and 127 a product is between -256 and 254, and
 // 128 of them, between -32768 and 32512, can be added before they are widened: nothing wraps
-// around. Two instructions for 16 products, and four more for a row's columns to be joined, once in
-// 64 additions. SMULL of whole pairs would save nothing, as it takes as many and adds in none.
+// around. That is two instructions for 16 products, and five for a row's columns to be joined, once
+// in 64 additions.
 #pragma once
 
 #include "kernels/neon/bytes.h"
@@ -14,7 +14,8 @@ namespace {
 
 constexpr size_t kMaxAdditions = 128;
 
-// A sum is two registers: 16 of 32 are sums, and 8 lines' vectors fit beside them for one token.
+// A sum is two registers: 16 of 32 are sums, and for one token a line's eight vectors fit beside
+// them.
 constexpr size_t kMostSums = 8;
 constexpr size_t kMostGroups = 8;
 constexpr size_t kMaxTokens = 4;

@@ -3,10 +3,10 @@
 Everything goes to standard error. Libraries which use `logging` (uvicorn, the engine) come out in
 the same form. In a line for people control characters are written out, so that nothing a client
 sends can begin a line of its own, move the cursor or colour the screen; JSON escapes them anyway.
-A traceback takes several lines: each is indented, so that none looks like an event.
+A traceback takes several lines: each is indented, so that none looks like an event. It tells the
+stack and the type of an exception and not its message, which may quote what a client sent.
 """
 
-import io
 import logging
 import sys
 from collections.abc import MutableMapping
@@ -16,6 +16,7 @@ import structlog
 from structlog.typing import FilteringBoundLogger, Processor
 
 from tercet_server.settings import Settings
+from tercet_server.tracebacks import stack_of
 
 Logger = FilteringBoundLogger
 
@@ -44,7 +45,7 @@ def route_logging(settings: Settings, output: TextIO | None = None) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.add_logger_name, *_common()],
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, _first_line, *_common()],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 *_rendering(settings, stream),
@@ -67,7 +68,10 @@ def _common() -> list[Processor]:
 
 def _rendering(settings: Settings, stream: TextIO) -> list[Any]:
     if settings.log_format == "json":
-        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        return [
+            structlog.processors.ExceptionRenderer(stack_of),
+            structlog.processors.JSONRenderer(),
+        ]
     return [
         _without_control_characters,
         structlog.dev.ConsoleRenderer(
@@ -76,10 +80,19 @@ def _rendering(settings: Settings, stream: TextIO) -> list[Any]:
     ]
 
 
+def _first_line(
+    _logger: object, _name: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """What asyncio says of a task that failed; below it come its objects, messages and all."""
+    if event.get("logger") == "asyncio":
+        event["event"] = str(event["event"]).partition("\n")[0]
+    return event
+
+
 def _without_control_characters(
     _logger: object, _name: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    return {key: _printable(value) for key, value in event.items()}
+    return {key: value if key == "exc_info" else _printable(value) for key, value in event.items()}
 
 
 def _printable(value: Any) -> Any:
@@ -97,7 +110,5 @@ def _written_out(char: str) -> str:
 
 
 def _indented_traceback(output: TextIO, info: Any) -> None:
-    text = io.StringIO()
-    structlog.dev.plain_traceback(text, info)
-    lines = text.getvalue().strip("\n").splitlines()
+    lines = stack_of(info).splitlines()
     output.writelines(f"\n    {_printable(line.expandtabs())}" for line in lines)

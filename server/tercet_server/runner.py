@@ -3,7 +3,8 @@
 The address is taken first, so that a port in use is noticed before a model is loaded, and requests
 are answered (503) while it is. The first SIGTERM or SIGINT stops the taking of work: /ready fails,
 new requests are refused, streams may go on until the deadline and are then ended by an error event.
-The second ends the process at once. SIGHUP reads the file of keys again, where there is one.
+The second ends the process at once. SIGHUP reads the file of keys again; where there is none it
+means that the terminal is gone, and begins the drain too, unless the process was told to ignore it.
 """
 
 import asyncio
@@ -255,15 +256,25 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         for number in _STOP_SIGNALS:
             loop.add_signal_handler(number, self._on_signal, number)
-        if self._settings.api_keys_file:
-            loop.add_signal_handler(signal.SIGHUP, self._reload_keys)
+        is_ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN  # as under nohup
+        takes_hangups = bool(self._settings.api_keys_file) or not is_ignored
+        if takes_hangups:
+            loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         try:
             yield
         finally:
-            if self._settings.api_keys_file:
+            if takes_hangups:
                 loop.remove_signal_handler(signal.SIGHUP)
             for number in _STOP_SIGNALS:
                 loop.remove_signal_handler(number)
+
+    def _on_hangup(self) -> None:
+        if self._settings.api_keys_file:
+            self._reload_keys()
+        elif not self._stop.is_set():
+            advice = "SIGHUP reads keys again only where --api-keys-file is given"
+            self._logger.warning("hangup", advice=advice)
+            self.stop()
 
     def _reload_keys(self) -> None:
         keys: KeyRing = self._app.state.keys

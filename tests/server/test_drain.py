@@ -86,7 +86,7 @@ async def events(response: httpx.Response) -> AsyncIterator[str]:
             yield line.removeprefix("data: ")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_a_stream_in_progress_is_finished_and_the_process_ends_well(
     processes: Callable[..., Process], number: signal.Signals
 ) -> None:

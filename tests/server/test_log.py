@@ -2,11 +2,13 @@
 
 import io
 import json
+import logging
+from typing import Any
 
 import pytest
 
 from tercet_engine import AsyncEngine
-from tercet_server.logs import make_logger
+from tercet_server.logs import make_logger, route_logging
 from tests.server.conftest import Service, serving, settings_of
 
 
@@ -140,3 +142,50 @@ async def test_an_id_from_the_client_is_taken_if_it_is_short_and_safe(
     (line,) = service.log_lines()
     assert (response.headers["x-request-id"] == given) is is_taken
     assert line["request_id"] == response.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+async def test_an_exception_is_logged_by_its_place_and_not_by_its_message(
+    toy_engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    secret = "xyzzy plugh"
+
+    async def fail(_self: object, request: Any, _record: object) -> None:
+        try:
+            int(request.messages[0].text)  # whose message quotes it
+        except ValueError as error:
+            raise KeyError(secret) from error
+
+    monkeypatch.setattr("tercet_server.services.chat.ChatService.answer", fail)
+    async with serving(toy_engine, log_format=form) as service:
+        response = await service.chat(messages=[{"role": "user", "content": secret}])
+    log = service.log.getvalue()
+    assert response.status_code == 500
+    assert "request_failed" in log
+    assert "KeyError" in log
+    assert "ValueError" in log
+    assert "in fail" in log
+    assert "xyzzy" not in log + response.text
+
+
+def test_what_libraries_log_of_an_exception_is_no_message_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    output = io.StringIO()
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    monkeypatch.setattr(root, "level", root.level)
+    route_logging(settings_of(log_format="text"), output)
+    group = ExceptionGroup("xyzzy", [ValueError("xyzzy"), OSError(28, "No space left", "xyzzy")])
+    with pytest.raises(ExceptionGroup) as raised:
+        raise group
+    logging.getLogger("any").error("it failed", exc_info=raised.value)
+    logging.getLogger("asyncio").error("Task exception was never retrieved\nfuture: xyzzy")
+
+    log = output.getvalue()
+    assert "it failed" in log
+    assert "ExceptionGroup" in log
+    assert "ValueError" in log
+    assert "OSError: No space left (errno 28)" in log
+    assert "never retrieved" in log
+    assert "xyzzy" not in log

@@ -9,12 +9,11 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tercet_server.errors import TooManyRequests
+from tercet_server.reference.document import OPERATIONS
 from tercet_server.responses import error_response
 
-_BOUNDED_PREFIXES: Final = (
-    *("/v1/", "/api/"),
-    *("/tokenize", "/detokenize", "/apply-template", "/tokenizer_info"),
-)
+_BOUNDED_PREFIXES: Final = ("/v1/", "/api/")
+_BOUNDED_PATHS: Final = frozenset(path for (_, path), o in OPERATIONS.items() if o.is_bounded)
 
 
 class ConcurrencyLimit:
@@ -27,7 +26,7 @@ class ConcurrencyLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or refuse it."""
-        if scope["type"] != "http" or not scope["path"].startswith(_BOUNDED_PREFIXES):
+        if scope["type"] != "http" or not _is_bounded(scope["path"]):
             await self._app(scope, receive, send)
             return
         if self._num_requests >= self._max_requests:
@@ -41,3 +40,7 @@ class ConcurrencyLimit:
             await self._app(scope, receive, send)
         finally:
             self._num_requests -= 1
+
+
+def _is_bounded(path: str) -> bool:
+    return path in _BOUNDED_PATHS or path.startswith(_BOUNDED_PREFIXES)

@@ -4,23 +4,14 @@ A server that is asked ten times what it can do must say no in next to no time, 
 that it does. Who has no key is let through, to be told that.
 """
 
-from typing import Final
-
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tercet_engine import EngineOverloaded
 from tercet_server.engine_metrics import Engines
 from tercet_server.key_ring import KeyRing, given_key
+from tercet_server.reference.document import WORK
 from tercet_server.responses import error_response
-
-_PATHS: Final = frozenset(
-    {
-        *("/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/responses"),
-        *("/v1/embeddings", "/v1/decisions"),
-        *("/api/chat", "/api/generate", "/api/embed", "/api/embeddings"),
-    }
-)
 
 
 class LineLimit:
@@ -33,7 +24,7 @@ class LineLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or refuse it."""
-        is_work = scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in _PATHS
+        is_work = scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in WORK
         refusal = self._refusal() if is_work else None
         if refusal is None or not self._is_known(scope):
             await self._app(scope, receive, send)

@@ -5,7 +5,7 @@ and numbers, nothing of a prompt or an answer.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,22 +13,12 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tercet_server.record import RequestRecord
+from tercet_server.reference.document import WORK
 from tercet_server.route_names import ROUTE_NAMES
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
-_OPERATIONS: Final[Mapping[str, str]] = {
-    "/v1/chat/completions": "chat",
-    "/v1/messages": "chat",
-    "/v1/responses": "chat",
-    "/api/chat": "chat",
-    "/v1/completions": "text_completion",
-    "/api/generate": "text_completion",
-    "/v1/embeddings": "embeddings",
-    "/api/embed": "embeddings",
-    "/api/embeddings": "embeddings",
-}
 _PROVIDER: Final = "tercet"
 _FIRST_TOKEN: Final = "gen_ai.first_token"  # noqa: S105 -- an event
 _UNTRACED: Final = frozenset({"/health", "/ready", "/metrics", "/page/{name}"})
@@ -91,7 +81,7 @@ class _Exchange:
 def _describe(span: "Span", seen: _Exchange, record: RequestRecord, begun: int) -> None:
     from opentelemetry.trace import StatusCode  # noqa: PLC0415 -- an extra
 
-    operation = _OPERATIONS.get(seen.route or "") if seen.method == "POST" else None
+    operation = WORK.get(seen.route or "") if seen.method == "POST" else None
     if operation and record.model:
         span.update_name(f"{operation} {record.model}")
     span.set_attributes(dict(_attributes(seen, record, operation)))

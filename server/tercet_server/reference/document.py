@@ -33,6 +33,10 @@ OPERATIONS: Final[Operations] = {
     **OLLAMA,
     **RUNNING,
 }
+WORK: Final[Mapping[str, str]] = {
+    path: operation.work for (_, path), operation in OPERATIONS.items() if operation.work
+}
+"""What an engine does for whoever posts to a path."""
 
 _ABOUT: Final = (
     "Ternary language models on CPUs, behind the APIs that clients already speak. Fields that no "
@@ -40,7 +44,6 @@ _ABOUT: Final = (
     "in words. Every list, text and number has a bound, and errors say it."
 )
 _JSON: Final = "application/json"
-_WITHOUT_KEY: Final = frozenset({"Server"})
 
 Mode = Literal["validation", "serialization"]
 Json = dict[str, Any]
@@ -144,7 +147,7 @@ def _complete(
         schema = pieces[0] if len(pieces) == 1 else {"oneOf": pieces}
         answers[dialect_of(path).media_type] = {"schema": schema}
     entry["responses"] = {"200": {"description": "What was asked for", "content": answers}}
-    if operation.tag not in _WITHOUT_KEY:
+    if operation.is_bounded:
         entry["security"] = [{}, {"bearer": []}, {"x-api-key": []}]
         entry["responses"] |= dict(_errors(path))
     elif path == "/ready":

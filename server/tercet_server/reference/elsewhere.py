@@ -76,6 +76,7 @@ ANTHROPIC: Final[Operations] = {
             "a stream": {"max_tokens": 20, "messages": _STORY, "stream": True},
         },
         _MESSAGE_FIELDS,
+        work="chat",
     ),
     ("post", "/v1/messages/count_tokens"): Operation(
         "Anthropic",
@@ -99,6 +100,7 @@ OLLAMA: Final[Operations] = {
             "JSON by a schema": {"messages": _STORY, "format": _SKY, "stream": False},
         },
         _LINE_FIELDS,
+        work="chat",
     ),
     ("post", "/api/generate"): Operation(
         "Ollama",
@@ -114,6 +116,7 @@ OLLAMA: Final[Operations] = {
             }
         },
         _LINE_FIELDS,
+        work="text_completion",
     ),
     ("post", "/api/embed"): Operation(
         "Ollama",
@@ -125,6 +128,7 @@ OLLAMA: Final[Operations] = {
             "input": "A text, or a list of texts.",
             "truncate": "Cut what is too long instead of refusing it. Left out: true.",
         },
+        work="embeddings",
     ),
     ("post", "/api/embeddings"): Operation(
         "Ollama",
@@ -133,6 +137,7 @@ OLLAMA: Final[Operations] = {
         OllamaEmbedding,
         examples={"one text": {"prompt": "Once upon a time"}},
         fields={"prompt": "The text."},
+        work="embeddings",
     ),
     ("post", "/api/show"): Operation(
         "Ollama",

@@ -74,6 +74,7 @@ GENERATION: Final[Operations] = {
                 "top_logprobs": 2,
             },
         },
+        work="chat",
     ),
     ("post", "/v1/completions"): Operation(
         "Completions",
@@ -93,6 +94,7 @@ GENERATION: Final[Operations] = {
                 "logprobs": 1,
             },
         },
+        work="text_completion",
     ),
     ("get", "/v1/models"): Operation(
         "Models", "Every name under which the model answers", answer=ModelList

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel
+
+SERVER_TAG: Final = "Server"
+"""Of what those ask who run it: it takes no key and is answered however busy the server is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,7 @@ class Operation:
         pieces: what the events of a stream are.
         examples: bodies by what they show; the server answers each of them with 200.
         fields: what fields of the request do that `fields.py` does not know, or knows otherwise.
+        work: what an engine does for it, as traces call that; None: no engine is asked.
     """
 
     tag: str
@@ -28,6 +32,12 @@ class Operation:
     pieces: tuple[type[BaseModel], ...] = ()
     examples: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     fields: Mapping[str, str] = field(default_factory=dict)
+    work: Literal["chat", "text_completion", "embeddings", "decisions"] | None = None
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it counts among the requests in progress; those about the server do not."""
+        return self.tag != SERVER_TAG
 
 
 Operations = Mapping[tuple[str, str], Operation]

@@ -87,6 +87,7 @@ RESPONSES: Final[Operations] = {
             "nothing kept": {"input": _STORY, "max_output_tokens": 20, "store": False},
         },
         _FIELDS,
+        work="chat",
     ),
     ("post", "/v1/responses/input_tokens"): Operation(
         _TAG,

@@ -88,6 +88,7 @@ TOKENS: Final[Operations] = {
             "dimensions": "Refused unless it is what the model has.",
             "pooling": "mean of a text's hidden states, or the last token's. Left out: mean.",
         },
+        work="embeddings",
     ),
     ("post", "/v1/decisions"): Operation(
         "Decisions",
@@ -117,5 +118,6 @@ TOKENS: Final[Operations] = {
             "questions": "A predicate gets a probability, a choice one for each option, a score "
             "one for each level and their mean.",
         },
+        work="decisions",
     ),
 }

@@ -21,6 +21,7 @@ from tercet_server.metrics import Metrics
 from tercet_server.middleware.body_limit import BodyLimit
 from tercet_server.middleware.concurrency_limit import ConcurrencyLimit
 from tercet_server.middleware.head import Head
+from tercet_server.middleware.host_check import HostCheck, checked_names
 from tercet_server.middleware.key_limits import KeyLimits
 from tercet_server.middleware.line_limit import LineLimit
 from tercet_server.middleware.request_log import RequestLog
@@ -88,6 +89,7 @@ def create_app(
     logger = logger or make_logger(settings)
     lifecycle = Lifecycle(served)
     keys = KeyRing.of(settings)
+    names = checked_names(settings)
     traces = tracer_provider or make_tracer_provider(settings, package_version())
 
     def engines() -> Mapping[str, AsyncEngine]:
@@ -105,6 +107,7 @@ def create_app(
             Middleware(RequestLog, logger=logger, metrics=metrics),
             *([Middleware(Tracing, tracer=traces.get_tracer("tercet"))] if traces else []),
             Middleware(Head),
+            *([Middleware(HostCheck, names=names)] if names is not None else []),
             *_cross_origin_rules(settings),
             *([Middleware(KeyLimits, ring=keys)] if settings.api_keys_file else []),
             Middleware(LineLimit, engines=engines, ring=keys),

@@ -133,6 +133,7 @@ class Ollama(OpenAI):
 
 _ANTHROPIC_TYPES: Final = {
     401: "authentication_error",
+    403: "permission_error",
     404: "not_found_error",
     413: "request_too_large",
     429: "rate_limit_error",

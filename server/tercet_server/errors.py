@@ -6,6 +6,7 @@ ServerError                 what this server itself refuses
 │   ├── PromptTooLarge
 │   └── UnknownPrevious          the response to go on from is not there
 ├── InvalidApiKey           401
+├── UnknownHost             403
 ├── UnknownModel            404
 ├── UnknownResponse         404
 ├── UnknownUrl              404
@@ -132,6 +133,15 @@ class UnknownPrevious(InvalidRequest):
 
 class InvalidApiKey(ServerError):
     """The key is missing or wrong."""
+
+
+class UnknownHost(ServerError):
+    """The server is called by a name that is not its own."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"this server is not called {shown(host)}; if it is, start it with --allowed-host NAME"
+        )
 
 
 class UnknownModel(ServerError):
@@ -262,6 +272,7 @@ KINDS: Final[Mapping[type[Exception], ErrorKind]] = {
     PromptTooLarge: ErrorKind(400, _INVALID, "context_length_exceeded"),
     UnknownPrevious: ErrorKind(400, _INVALID, "previous_response_not_found"),
     InvalidApiKey: ErrorKind(401, _INVALID, "invalid_api_key"),
+    UnknownHost: ErrorKind(403, _INVALID, "unknown_host"),
     UnknownModel: ErrorKind(404, _INVALID, "model_not_found"),
     UnknownResponse: ErrorKind(404, _INVALID, "response_not_found"),
     UnknownUrl: ErrorKind(404, _INVALID, "unknown_url"),

@@ -27,6 +27,7 @@ from tercet_server.errors import (
     reply_to,
 )
 from tercet_server.held_heads import HeadsOfConnection, HeldHeads
+from tercet_server.responses import HEADERS_OF_ALL
 from tercet_server.write_watch import WriteWatch
 
 MAX_HEAD_BYTES: Final = 64 * 1024
@@ -203,6 +204,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             "content-type": "application/json",
             "content-length": len(body),
             "x-request-id": f"req_{uuid.uuid4().hex}",
+            **HEADERS_OF_ALL,
             **reply.headers,
             "connection": "close",
         }

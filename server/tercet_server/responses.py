@@ -1,6 +1,8 @@
 """JSON answers. Written by pydantic directly to bytes, errors included."""
 
 import json
+from collections.abc import Mapping
+from typing import Final
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -10,6 +12,12 @@ from tercet_server.dialects import dialect_of
 from tercet_server.errors import MethodNotAllowed, UnknownUrl, reply_to
 from tercet_server.protocol.common import ResponseModel
 from tercet_server.record import RequestRecord
+
+HEADERS_OF_ALL: Final[Mapping[str, str]] = {
+    "cache-control": "no-store",  # an answer is for whoever asked
+    "x-content-type-options": "nosniff",  # JSON that quotes HTML is still JSON
+}
+"""Of every answer that does not say otherwise."""
 
 
 def json_response(model: ResponseModel) -> Response:

@@ -96,6 +96,9 @@ class Settings(BaseSettings):
     """0 takes any free one."""
     cors_origin: Names = ()
     """Origins whose web pages may call the server; "*" allows all."""
+    allowed_host: Names = ()
+    """Names by which the server may be called; none: by any where it takes keys or listens on a
+    network, else by addresses and by names without a dot."""
     api_key: Secrets = ()
     """Keys that clients must send; none: the server is open to all who reach it."""
     api_key_file: Path | None = None

@@ -81,6 +81,7 @@ SAMPLES = {
     "alias": ("a=b", ("a=b",)),
     "served_model_name": ("a", ("a",)),
     "cors_origin": ("*", ("*",)),
+    "allowed_host": ("a.example", ("a.example",)),
     "api_keys_file": ("keys.toml", Path("keys.toml")),
     "tls_cert": ("cert.pem", Path("cert.pem")),
     "max_output_tokens": ("12", 12),

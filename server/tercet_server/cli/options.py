@@ -97,6 +97,11 @@ WORDINGS: Final[Mapping[str, Wording]] = {
     "cors_origin": Wording(
         "Network", 'Origin whose web pages may call; may be repeated; "*": all.', "ORIGIN"
     ),
+    "allowed_host": Wording(
+        "Network",
+        "Name by which the server may be called, e.g. by a proxy; may be repeated.",
+        "NAME",
+    ),
     "page": Wording("Network", "Show browsers a chat page at /."),
     "keep_alive_seconds": Wording("Network", "How long an idle connection is kept.", "SECONDS"),
     "ping_seconds": Wording(

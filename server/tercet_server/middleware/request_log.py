@@ -19,7 +19,7 @@ from tercet_server.errors import reply_to
 from tercet_server.logs import Logger
 from tercet_server.metrics import Metrics
 from tercet_server.record import RequestRecord
-from tercet_server.responses import error_response
+from tercet_server.responses import HEADERS_OF_ALL, error_response
 from tercet_server.route_names import ROUTE_NAMES
 from tercet_server.sse import ClientStalled
 
@@ -66,6 +66,8 @@ class RequestLog:
                 headers["x-request-id"] = record.request_id
                 headers[dialect_of(scope["path"]).request_id_header] = record.request_id
                 headers["openai-processing-ms"] = str(milliseconds)
+                for name, value in HEADERS_OF_ALL.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         try:

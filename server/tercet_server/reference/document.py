@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, cast
 
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from starlette.routing import BaseRoute
 from typing_extensions import override
@@ -100,7 +101,7 @@ def _schemas(
     for operation in operations:
         if operation.request:
             used[operation.request, "validation"] = None
-        for model in filter(None, (operation.answer, *operation.pieces)):
+        for model in (*operation.answers, *operation.pieces):
             used[model, "serialization"] = None
     references, whole = models_json_schema(
         list(used), ref_template="#/components/schemas/{model}", schema_generator=_PlainSchema
@@ -140,18 +141,21 @@ def _complete(
             },
         }
     answers: Json = {}
-    if operation.answer:
-        answers[_JSON] = {"schema": schemas[operation.answer, "serialization"]}
+    if operation.answers:
+        answers[_JSON] = {"schema": _one_of(operation.answers, schemas)}
     if operation.pieces:
-        pieces = [schemas[model, "serialization"] for model in operation.pieces]
-        schema = pieces[0] if len(pieces) == 1 else {"oneOf": pieces}
-        answers[dialect_of(path).media_type] = {"schema": schema}
+        answers[dialect_of(path).media_type] = {"schema": _one_of(operation.pieces, schemas)}
     entry["responses"] = {"200": {"description": "What was asked for", "content": answers}}
     if operation.is_bounded:
         entry["security"] = [{}, {"bearer": []}, {"x-api-key": []}]
         entry["responses"] |= dict(_errors(path))
     elif path == "/ready":
         entry["responses"] |= {"503": dict(_errors(path))["503"]}
+
+
+def _one_of(models: Sequence[type[BaseModel]], schemas: References) -> Json:
+    forms = [schemas[model, "serialization"] for model in models]
+    return forms[0] if len(forms) == 1 else {"oneOf": forms}
 
 
 def _errors(path: str) -> Iterator[tuple[str, Json]]:

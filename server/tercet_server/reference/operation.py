@@ -23,6 +23,7 @@ class Operation:
         examples: bodies by what they show; the server answers each of them with 200.
         fields: what fields of the request do that `fields.py` does not know, or knows otherwise.
         work: what an engine does for it, as traces call that; None: no engine is asked.
+        other_answer: what it sends to who asks in another API's words.
     """
 
     tag: str
@@ -33,6 +34,12 @@ class Operation:
     examples: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     fields: Mapping[str, str] = field(default_factory=dict)
     work: Literal["chat", "text_completion", "embeddings", "decisions"] | None = None
+    other_answer: type[BaseModel] | None = None
+
+    @property
+    def answers(self) -> tuple[type[BaseModel], ...]:
+        """What it may send, if that is JSON."""
+        return tuple(filter(None, (self.answer, self.other_answer)))
 
     @property
     def is_bounded(self) -> bool:

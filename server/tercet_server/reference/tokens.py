@@ -6,6 +6,7 @@ from tercet_server.protocol.chat import ChatCompletionRequest
 from tercet_server.protocol.decisions import Decision, DecisionRequest
 from tercet_server.protocol.embeddings import EmbeddingList, EmbeddingRequest
 from tercet_server.protocol.tokenize import (
+    ContentTokens,
     DetokenizeRequest,
     InputTokens,
     MessagesRequest,
@@ -30,6 +31,7 @@ _TOKENIZER: Final[Operations] = {
             "a text": {"prompt": "Once upon a time", "return_token_strs": True},
             "a conversation": {"messages": _HELLO},
         },
+        other_answer=ContentTokens,
         fields={
             "prompt": "A text, as vLLM names it.",
             "messages": "A conversation; its tokens are those of the prompt that it becomes.",

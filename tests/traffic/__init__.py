@@ -1,0 +1,1 @@
+"""Random traffic over everything that the document of the API names."""

@@ -22,7 +22,7 @@ export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # one pip at a time in one environment; compilers run in parallel by themselves
 .PHONY: help serve chat speed bench setup build check fix test test-py test-cpp test-isa test-san test-browser test-clients test-training prove-oracle tidy mutants \
-        load-test docker docker-test up helm-test test-scale test-ray test-deploy size clean
+        load-test test-traffic test-schemathesis audit sbom docker docker-test up helm-test test-scale test-ray test-deploy size clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -142,6 +142,38 @@ mutants: $(STAMP_DEV) $(STAMP_CORE) ## every listed mutant must die
 
 load-test: $(STAMP_DEV) $(STAMP_CORE) ## a minute of 64 clients, a third of whom hang up
 	$(BIN)/python -m benchmarks.load $(ARGS)
+
+MINUTES ?= 1
+test-traffic: $(STAMP_DEV) $(STAMP_CORE) ## random traffic over every route (MINUTES=10, ARGS="--seed 7")
+	$(BIN)/python -m tests.traffic.run --minutes $(MINUTES) $(ARGS)
+
+# In an environment of its own, against a server of its own.
+test-schemathesis: $(STAMP_DEV) $(STAMP_CORE) ## schemathesis against /openapi.json (ARGS="--max-examples 50")
+	test -x .venv-schemathesis/bin/schemathesis || { $(PYTHON) -m venv .venv-schemathesis && \
+	  .venv-schemathesis/bin/python -m pip install --quiet "schemathesis>=4.32,<5"; }
+	$(BIN)/python -m tests.traffic.schemathesis .venv-schemathesis/bin/schemathesis $(ARGS)
+
+# What `pip install .` brings today, without what developers have besides.
+.venv-server/.installed: pyproject.toml tools/requirements.py
+	rm -rf .venv-server
+	$(PYTHON) -m venv .venv-server
+	$(PYTHON) tools/requirements.py > .venv-server/requirements.txt
+	.venv-server/bin/python -m pip install --quiet -r .venv-server/requirements.txt
+	.venv-server/bin/python -m pip uninstall --quiet --yes pip setuptools
+	touch $@
+
+.venv-supply/.installed:
+	$(PYTHON) -m venv .venv-supply
+	.venv-supply/bin/python -m pip install --quiet "pip-audit>=2.9" "cyclonedx-bom>=7"
+	touch $@
+
+audit: .venv-server/.installed .venv-supply/.installed ## known vulnerabilities of what the server installs (needs the network)
+	$(PYTHON) tools/audit.py .venv-supply/bin/pip-audit "$$(echo .venv-server/lib/python3*/site-packages)"
+
+sbom: .venv-server/.installed .venv-supply/.installed ## what the server installs, as CycloneDX: build/sbom.cdx.json
+	mkdir -p build
+	.venv-supply/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+	  -o build/sbom.cdx.json .venv-server/bin/python
 
 # What the image is built on and with: BASE_IMAGE=..., CA=bundle.crt for a network with its own authority.
 DOCKER_BUILD := $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(if $(CA),--secret id=ca$(comma)src=$(CA))

@@ -16,7 +16,7 @@ CHECKS: Final = "not_a_server_error,status_code_conformance,content_type_conform
 OPTIONS: Final = (
     *("--phases", "examples,fuzzing", "--max-examples", "10", "--no-color"),
     *("--checks", CHECKS, "--request-timeout", "60", "--wait-for-schema", "60"),
-    *("--continue-on-failure", "--generation-deterministic"),
+    *("--continue-on-failure", "--generation-deterministic", "--suppress-health-check", "all"),
 )
 
 

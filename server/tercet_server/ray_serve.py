@@ -81,7 +81,14 @@ def build(arguments: Arguments) -> serve.Application:
     Raises:
         InvalidSettings: in words, before anything is deployed.
     """
-    given = {**arguments.settings, "model": arguments.model, "threads": arguments.threads}
+    # Clients call Ray by its names, which are not for a replica to judge.
+    elsewhere = {"host": "0.0.0.0"}  # noqa: S104 -- nothing is bound to it
+    given = {
+        **elsewhere,
+        **arguments.settings,
+        "model": arguments.model,
+        "threads": arguments.threads,
+    }
     settings: Settings = load_settings(**given)
     count: dict[str, Any] = (
         {"num_replicas": arguments.replicas}

@@ -34,7 +34,7 @@ def warm_up() -> None:
         importlib.import_module(name)
 
 
-def run_tests(folder: Path, names: Iterable[str], seconds: float = 300) -> tuple[int, str]:
+def run_tests(folder: Path, names: Iterable[str], seconds: float = 120) -> tuple[int, str]:
     """Run some tests against the packages in `folder`; how that ended, and what was said."""
     tests = [name if name.startswith("-") else f"tests/{_place(name)}" for name in names]
     with tempfile.TemporaryFile() as said:

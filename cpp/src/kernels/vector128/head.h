@@ -87,7 +87,7 @@ __attribute__((always_inline)) inline void AddHeadLine(const uint8_t* high_line,
 template <bool kBoth, size_t kTokens>
 inline void AddHeadColumns(const HeadMatrix& w, const WideRows& x, size_t m, size_t place,
                            size_t begin, size_t end, RowSums* sums) {
-  constexpr size_t kGroups = GroupsFor(kTokens);
+  constexpr size_t kGroups = GroupsFor(2 * kTokens);  // lines of two planes wait beside the sums
   for (size_t first = 0; first < kTileGroups; first += kGroups) {
     PairSum wide[kTokens][kGroups] = {};
     for (size_t k = begin; k < end; k += 16) {

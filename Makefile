@@ -17,7 +17,7 @@ STAMP_BENCH := $(VENV)/.installed-bench
 STAMP_CORE  := $(VENV)/.built
 
 comma := ,
-export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
+export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # one pip at a time in one environment; compilers run in parallel by themselves
@@ -33,7 +33,7 @@ $(BIN)/python:
 	  { echo "$(PYTHON) is older than 3.11: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' || \
 	  { echo "Python's headers are missing: apt install python3-dev"; exit 1; }
-	@command -v c++ >/dev/null || { echo "there is no C++ compiler: apt install g++"; exit 1; }
+	@command -v c++ >/dev/null || { echo "there is no C++ compiler: apt install g++, or xcode-select --install"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
 	  { rm -rf $(VENV); echo "no virtual environment could be made: apt install python3-venv"; exit 1; }
 

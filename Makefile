@@ -21,8 +21,8 @@ export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || sysctl -n hw.n
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # one pip at a time in one environment; compilers run in parallel by themselves
-.PHONY: help serve chat speed bench setup build check fix test test-py test-cpp test-isa test-san test-browser test-clients test-training prove-oracle tidy mutants \
-        load-test docker docker-test dist wheel-arm64 up helm-test test-scale test-ray test-deploy size clean
+.PHONY: help serve chat speed bench setup build check fix test test-py test-cpp test-isa test-san test-arm test-browser test-clients test-training prove-oracle tidy mutants \
+        load-test docker docker-test up helm-test test-scale test-ray test-deploy size clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -133,6 +133,11 @@ test-san: build/asan/build.ninja build/tsan/build.ninja ## C++ tests under ASan+
 	$(BIN)/cmake --build build/tsan
 	$(BIN)/ctest --test-dir build/tsan --output-on-failure
 
+test-arm: build/arm64/build.ninja ## C++ tests for 64-bit ARM, on CPUs that QEMU emulates
+	$(BIN)/cmake --build build/arm64
+	$(BIN)/python cpp/tools/check_symbols.py build/arm64
+	$(BIN)/ctest --test-dir build/arm64 --output-on-failure
+
 tidy: build/dev/build.ninja $(STAMP_DEV) ## clang-tidy over the C++ (minutes)
 	$(BIN)/cmake --build build/dev
 	$(BIN)/clang-tidy -p build/dev --quiet $(shell find cpp/src -name '*.cc')
@@ -143,6 +148,7 @@ mutants: $(STAMP_DEV) $(STAMP_CORE) ## every listed mutant must die
 load-test: $(STAMP_DEV) $(STAMP_CORE) ## a minute of 64 clients, a third of whom hang up
 	$(BIN)/python -m benchmarks.load $(ARGS)
 
+.PHONY: dist wheel-arm64
 dist: $(STAMP_SERVE) ## what is published: the sdist and a wheel built from it, tried in a fresh environment
 	-$(BIN)/python -m pip install --quiet --group dist
 	$(BIN)/python tests/dist.py

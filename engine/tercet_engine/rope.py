@@ -59,8 +59,8 @@ class Rope:
     def frequencies(self, head_dim: int, max_context: int) -> Float64Array:
         """Radians per position of each pair, float64 [head_dim / 2]."""
         half = head_dim // 2
-        exponents = np.arange(half, dtype=np.float64) * 2 / head_dim
-        base = self.theta**-exponents
+        # Not by NumPy, whose powers have other last digits on CPUs with AVX-512 than elsewhere.
+        base = np.array([math.pow(self.theta, -(2 * pair / head_dim)) for pair in range(half)])
         match self.scaling:
             case RopeScaling.NONE:
                 return base

@@ -1,6 +1,7 @@
 """The engine's angles against those of another implementation, written pair by pair."""
 
 import dataclasses
+import decimal
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,18 @@ def test_every_rule_turns_heads_by_the_angles_of_its_paper(
 
     np.testing.assert_allclose(rope.frequencies(64, 131_072), angles, rtol=1e-12)
     assert rope.scale == pytest.approx(scale, rel=1e-12)
+
+
+@pytest.mark.parametrize("theta", [10_000.0, 500_000.0, 1_000_042.0])
+@pytest.mark.parametrize("head_dim", [64, 80, 128, 256])
+def test_frequencies_are_the_nearest_doubles_on_every_cpu(theta: float, head_dim: int) -> None:
+    exact = decimal.Context(prec=50)
+    wanted = [
+        float(exact.power(decimal.Decimal(theta), -decimal.Decimal(2 * pair / head_dim)))
+        for pair in range(head_dim // 2)
+    ]
+
+    assert Rope(theta=theta).frequencies(head_dim, 4096).tolist() == wanted
 
 
 def test_longrope_takes_the_short_factors_where_no_longer_text_is_served() -> None:

@@ -148,12 +148,12 @@ mutants: $(STAMP_DEV) $(STAMP_CORE) ## every listed mutant must die
 load-test: $(STAMP_DEV) $(STAMP_CORE) ## a minute of 64 clients, a third of whom hang up
 	$(BIN)/python -m benchmarks.load $(ARGS)
 
-.PHONY: dist wheel-arm64
+.PHONY: dist wheel-arm
 dist: $(STAMP_SERVE) ## what is published: the sdist and a wheel built from it, tried in a fresh environment
 	-$(BIN)/python -m pip install --quiet --group dist
 	$(BIN)/python tests/dist.py
 
-wheel-arm64: $(STAMP_SERVE) ## a wheel for 64-bit ARM, built here (ARM64_ROOT=...; apt install g++-aarch64-linux-gnu)
+wheel-arm: $(STAMP_SERVE) ## a wheel for 64-bit ARM, built here (ARM64_ROOT=...; apt install g++-aarch64-linux-gnu)
 	$(BIN)/python cpp/tools/cross_wheel.py $(or $(ARM64_ROOT),$(error ARM64_ROOT: see docs/building.md)) dist
 
 # What the image is built on and with: BASE_IMAGE=..., CA=bundle.crt for a network with its own authority.

@@ -18,13 +18,13 @@ STAMP_BENCH := $(VENV)/.installed-bench
 STAMP_CORE  := $(VENV)/.built
 
 comma := ,
-export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
+export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # one pip at a time in one environment; compilers run in parallel by themselves
 .PHONY: help serve chat speed bench setup build check fix test test-py test-cpp test-isa test-emulated test-san test-arm test-san-python test-browser \
         test-clients test-training prove-oracle tidy mutants load-test test-traffic test-schemathesis audit sbom soak docker docker-test dist \
-        wheel-arm64 up helm-test test-scale test-ray test-deploy size clean
+        wheel-arm up helm-test test-scale test-ray test-deploy size clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -35,7 +35,7 @@ $(BIN)/python:
 	  { echo "$(PYTHON) is older than 3.11: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' || \
 	  { echo "Python's headers are missing: apt install python3-dev"; exit 1; }
-	@command -v c++ >/dev/null || { echo "there is no C++ compiler: apt install g++"; exit 1; }
+	@command -v c++ >/dev/null || { echo "there is no C++ compiler: apt install g++, or xcode-select --install"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
 	  { rm -rf $(VENV); echo "no virtual environment could be made: apt install python3-venv"; exit 1; }
 
@@ -167,7 +167,7 @@ dist: $(STAMP_SERVE) ## what is published: the sdist and a wheel built from it, 
 	-$(BIN)/python -m pip install --quiet --group dist
 	$(BIN)/python tests/dist.py
 
-wheel-arm64: $(STAMP_SERVE) ## a wheel for 64-bit ARM, built here (ARM64_ROOT=...; apt install g++-aarch64-linux-gnu)
+wheel-arm: $(STAMP_SERVE) ## a wheel for 64-bit ARM, built here (ARM64_ROOT=...; apt install g++-aarch64-linux-gnu)
 	$(BIN)/python cpp/tools/cross_wheel.py $(or $(ARM64_ROOT),$(error ARM64_ROOT: see docs/building.md)) dist
 
 test-traffic: $(STAMP_DEV) $(STAMP_CORE) ## random traffic over every route (MINUTES=10, ARGS="--seed 7")

@@ -1,6 +1,6 @@
 """Builds the wheel for 64-bit ARM on another machine, and checks what came out.
 
-    make wheel-arm64 ARM64_ROOT=/path/to/root        # apt install g++-aarch64-linux-gnu
+    make wheel-arm ARM64_ROOT=/path/to/root        # apt install g++-aarch64-linux-gnu
     cross_wheel.py ROOT [OUT_FOLDER]
 
 ROOT is a Debian-like file system for arm64 that holds Python's headers; nothing in it is run. The

@@ -3,22 +3,33 @@
 A container sees all of its host's cores and memory, yet may use a share; taking the whole makes a
 thread pool many times slower, and gets a process killed. So the limits of cgroup v2 and v1 are read
 beside the affinity and the free memory. The root of the file system is a parameter, for tests.
+macOS has neither affinities nor such limits: there all CPUs count, and what `macos.py` is told.
 """
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+
+from tercet_engine import macos
 
 _NO_LIMIT: Final = 1 << 60  # cgroup v1 spells "none" as a number close to 2**63
 _USUAL_MOUNT: Final = "sys/fs/cgroup"
 
 
+def own_cpus() -> frozenset[int]:
+    """The CPUs that this process may run on: all of them where there are no affinities."""
+    if hasattr(os, "sched_getaffinity"):
+        return frozenset(os.sched_getaffinity(0))
+    return frozenset(range(os.cpu_count() or 1))
+
+
 def usable_cpus(root: Path = Path("/"), affinity: int | None = None) -> int:
     """CPUs that this process can keep busy: of its affinity, as many as the quota pays for."""
     if affinity is None:
-        affinity = len(os.sched_getaffinity(0))
+        affinity = len(own_cpus())
     return max(1, min([affinity, *(int(quota) for quota in _cpu_quotas(root))]))
 
 
@@ -65,7 +76,8 @@ def _free_memory(root: Path) -> int:
         match line.split():
             case ["MemAvailable:", kib, "kB"]:
                 return int(kib) * 1024
-    return _NO_LIMIT
+    told = macos.free_memory_bytes() if sys.platform == "darwin" else None
+    return _NO_LIMIT if told is None else told
 
 
 def _cgroup_memory(root: Path) -> Iterator[tuple[int, int]]:

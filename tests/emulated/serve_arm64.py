@@ -1,6 +1,6 @@
 """A server for 64-bit ARM under QEMU answers as the native one does, byte for byte.
 
-    make wheel-arm64 ARM64_ROOT=ROOT
+    make wheel-arm ARM64_ROOT=ROOT
     python -m tests.emulated.serve_arm64 ROOT dist/tercet-…-linux_aarch64.whl [CPU ...]
 
 ROOT is an arm64 Debian with Python; docs/building.md says how it is made. The wheel is unpacked

@@ -6,11 +6,11 @@ from typing import Annotated, Final
 
 import typer
 
-from tercet_engine.resources import usable_cpus
+from tercet_engine.resources import own_cpus, usable_cpus
 from tercet_server.cli.examples import examples
 from tercet_server.cli.failure import FAILURE
 from tercet_server.cli.findings import Examination, Verdict
-from tercet_server.cli.host_checks import examine_cpus, examine_memory, own_cpus
+from tercet_server.cli.host_checks import examine_cpus, examine_memory
 from tercet_server.cli.server_checks import (
     examine_address,
     examine_bandwidth,

@@ -5,6 +5,8 @@ import resource
 import sys
 from pathlib import Path
 
+from tercet_engine import macos
+
 
 def peak_memory_bytes() -> int:
     """The most memory that this process has held at once."""
@@ -21,11 +23,14 @@ def cpu_name() -> str:
         key, _, value = line.partition(":")
         if key.strip() in {"model name", "Model", "cpu model"} and value.strip():
             return value.strip()
-    return platform.processor() or platform.machine()
+    told = macos.cpu_name() if sys.platform == "darwin" else ""
+    return told or platform.processor() or platform.machine()
 
 
 def cache_bytes() -> int:
     """Size of the largest cache that the first CPU can use; 0 where the kernel does not tell."""
+    if sys.platform == "darwin":
+        return macos.cache_bytes()
     caches = Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")
     sizes = [line for path in caches for line in _lines(path)]
     return max((int(text[:-1]) * 1024 for text in sizes if text.endswith("K")), default=0)

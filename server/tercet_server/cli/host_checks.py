@@ -3,7 +3,6 @@
 The root of the file system is a parameter, for tests.
 """
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -169,11 +168,6 @@ def _ranges(cpus: frozenset[int]) -> str:
         else:
             parts.append([cpu])
     return ",".join(str(p[0]) if len(p) == 1 else f"{p[0]}-{p[-1]}" for p in parts)
-
-
-def own_cpus() -> frozenset[int]:
-    """Those that this process may run on."""
-    return frozenset(os.sched_getaffinity(0))
 
 
 def _text(path: Path) -> str:

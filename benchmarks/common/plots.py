@@ -62,11 +62,17 @@ def log_axis(axes: "Axes", values: list[float], label: str) -> None:
     axes.set_xlabel(label)
 
 
-def finish(figure: "Figure", path: Path) -> None:
-    """Write the figure and forget it."""
+def finish(figure: "Figure", path: Path, *, legends: str = "best") -> None:
+    """Write the figure and forget it.
+
+    Args:
+        figure: drawn.
+        path: where to.
+        legends: their place; the best one takes long to find among many points.
+    """
     for axes in figure.axes:
         if axes.get_legend_handles_labels()[0]:
-            axes.legend(fontsize=8)
+            axes.legend(fontsize=8, loc=legends)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None}, transparent=False)
     _pyplot().close(figure)

@@ -5,7 +5,7 @@ matplotlib is asked for only when something is drawn: `pip install --group bench
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,7 +62,9 @@ def log_axis(axes: "Axes", values: list[float], label: str) -> None:
     axes.set_xlabel(label)
 
 
-def finish(figure: "Figure", path: Path, *, legends: str = "best") -> None:
+def finish(
+    figure: "Figure", path: Path, *, legends: Literal["best", "upper right"] = "best"
+) -> None:
     """Write the figure and forget it.
 
     Args:

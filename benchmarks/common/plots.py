@@ -5,7 +5,7 @@ matplotlib is asked for only when something is drawn: `pip install --group bench
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,11 +62,19 @@ def log_axis(axes: "Axes", values: list[float], label: str) -> None:
     axes.set_xlabel(label)
 
 
-def finish(figure: "Figure", path: Path) -> None:
-    """Write the figure and forget it."""
+def finish(
+    figure: "Figure", path: Path, *, legends: Literal["best", "upper right"] = "best"
+) -> None:
+    """Write the figure and forget it.
+
+    Args:
+        figure: drawn.
+        path: where to.
+        legends: their place; the best one takes long to find among many points.
+    """
     for axes in figure.axes:
         if axes.get_legend_handles_labels()[0]:
-            axes.legend(fontsize=8)
+            axes.legend(fontsize=8, loc=legends)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None}, transparent=False)
     _pyplot().close(figure)

@@ -15,10 +15,10 @@ from benchmarks.soak.verdict import Run, warm
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_NUM_POINTS: Final = 150
+_NUM_POINTS: Final = 60
 _COLUMNS: Final = 4
 _HEADROOM: Final = 1.6
-"""Above what is stacked, for the names."""
+"""Above what is drawn, for the names."""
 _KINDS: Final = (
     ("chat", "structured", "tools", "seeded"),
     ("completions",),
@@ -39,8 +39,8 @@ def draw_picture(run: Run, path: Path) -> None:
     for panel, place in zip(panels, axes, strict=True):
         panel(place, samples)
         place.set_xlabel("minutes")
-        place.set_ylim(bottom=0)
-    finish(figure, path)
+        place.set_ylim(bottom=0, top=_HEADROOM * place.get_ylim()[1])
+    finish(figure, path, legends="upper right")
 
 
 def _memory(axes: "Axes", samples: Sequence[Sample]) -> None:
@@ -93,6 +93,7 @@ def _lags(axes: "Axes", samples: Sequence[Sample]) -> None:
     _line(axes, samples, lambda one: one.fresh * 1e3, "/health on a new connection", 3)
     _line(axes, samples, lambda one: one.own_lag * 1e3, "harness", 2)
     axes.set_yscale("symlog", linthresh=1)
+    axes.set_ylim(top=axes.get_ylim()[1] ** _HEADROOM)
 
 
 def _kinds(axes: "Axes", samples: Sequence[Sample]) -> None:
@@ -147,7 +148,6 @@ def _rates(axes: "Axes", samples: Sequence[Sample], values: dict[str, _Value]) -
     ]
     colors = [COLORS[index % len(COLORS)] for index in range(len(layers))]
     axes.stackplot(times, layers, labels=list(values), colors=colors, linewidth=0)
-    axes.set_ylim(top=_HEADROOM * max(map(sum, zip(*layers, strict=True))))
 
 
 def _line(axes: "Axes", samples: Sequence[Sample], value: _Value, label: str, index: int) -> None:

@@ -25,19 +25,20 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 import jinja2
-import jinja2.sandbox
 from jinja2.ext import Extension, loopcontrols
 from jinja2.nodes import Node
 from jinja2.parser import Parser
 from typing_extensions import override
 
 from tercet_engine.errors import CheckpointError, TemplateError
+from tercet_engine.template_sandbox import BoundedSandbox, full_purse
 from tercet_engine.tokenizer import Tokenizer
 
 MAX_TEMPLATE_CHARS: Final = 262_144
 MAX_PROMPT_CHARS: Final = 16_777_216
 MAX_RANGE_STEPS: Final = 100_000
 """Numbers that `range` gives in one rendering: what else a template loops over, a client sent."""
+_MAX_REASON_CHARS: Final = 500
 _FIRST_MARK: Final = "\ue000"  # the first of the private-use characters
 
 BITNET_TEMPLATE: Final = (
@@ -81,18 +82,18 @@ class ChatTemplate:
                 f"the chat template has {len(source)} characters; at most {MAX_TEMPLATE_CHARS}"
             )
             raise CheckpointError(message)
-        environment = _Environment(
+        environment = BoundedSandbox(
             trim_blocks=True,
             lstrip_blocks=True,
             extensions=[loopcontrols, _GenerationBlocks],
             autoescape=False,
         )
-        environment.filters["tojson"] = _to_json
+        environment.add_filter("tojson", _to_json)
         environment.globals["raise_exception"] = _raise_exception
         environment.globals["strftime_now"] = _strftime_now
         try:
             self._template = environment.from_string(source)
-        except jinja2.TemplateError as error:
+        except Exception as error:  # Python compiles what jinja2 makes of it, and can refuse it
             message = f"the chat template is not valid: {error}"
             raise CheckpointError(message) from error
         self._source = source
@@ -149,29 +150,18 @@ class ChatTemplate:
 
     def _render(self, values: Mapping[str, Any]) -> str:
         try:
-            return _join(self._template.generate(values))
+            with full_purse():
+                return _join(self._template.generate(values))
         except TemplateError:
             raise
         except jinja2.TemplateError as error:
-            message = f"the model's chat template does not take these messages: {error}"
+            why = str(error)[:_MAX_REASON_CHARS]
+            message = f"the model's chat template does not take these messages: {why}"
             raise TemplateError(message) from error
         except Exception as error:  # a template can fail as any program can
             kind = type(error).__name__
             message = f"the model's chat template fails on these messages ({kind})"
             raise TemplateError(message) from error
-
-
-class _Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
-    """The sandbox; it also refuses the operators by which a short template makes huge values."""
-
-    intercepted_binops = frozenset({"*", "**"})
-
-    @override
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        if operator == "**" or not all(isinstance(side, int | float) for side in (left, right)):
-            message = f"the operator {operator} is not allowed on such values in a chat template"
-            raise jinja2.exceptions.SecurityError(message)
-        return super().call_binop(context, operator, left, right)
 
 
 class _GenerationBlocks(Extension):

@@ -8,6 +8,10 @@ MODEL  ?=
 MINUTES ?=
 ARGS   ?=
 DOCKER ?= docker
+TARGET     ?= requests
+EXECUTIONS ?= 10000
+SEED       ?= 1
+CLANGXX    ?= clang++
 
 # What the extension and the environment are made of: a change here rebuilds before the next verb.
 CPP_SOURCES := $(shell find cpp -name '*.cc' -o -name '*.h' -o -name CMakeLists.txt)
@@ -23,7 +27,7 @@ export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || sysctl -n hw.n
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # one pip at a time in one environment; compilers run in parallel by themselves
 .PHONY: help serve chat speed bench setup build check fix test test-py test-cpp test-isa test-emulated test-san test-arm test-san-python test-browser \
-        test-clients test-training prove-oracle tidy mutants load-test test-traffic test-schemathesis audit sbom soak docker docker-test dist \
+        test-clients test-training prove-oracle tidy fuzz mutants load-test test-traffic test-schemathesis audit sbom soak docker docker-test dist \
         wheel-arm up helm-test test-scale test-ray test-deploy size clean
 
 help: ## list the verbs
@@ -153,6 +157,19 @@ test-arm: build/arm64/build.ninja ## C++ tests for 64-bit ARM, on CPUs that QEMU
 tidy: build/dev/build.ninja $(STAMP_DEV) ## clang-tidy over the C++ (minutes)
 	$(BIN)/cmake --build build/dev
 	$(BIN)/clang-tidy -p build/dev --quiet $(shell find cpp/src -name '*.cc')
+
+# Coverage guides it where atheris can be installed; the C++ readers of formats are libFuzzer's (apt install clang).
+fuzz: $(STAMP_DEV) $(STAMP_CORE) ## hostile inputs through one door (TARGET=config EXECUTIONS=1000000 SEED=1)
+ifeq ($(TARGET),formats)
+	mkdir -p build/fuzz
+	$(CLANGXX) -std=c++20 -O1 -g1 -ffp-contract=off -fno-math-errno -fsanitize=fuzzer,address,undefined \
+	  -fno-sanitize-recover=all -Icpp/include -Icpp/src tests/cpp/fuzz_formats.cc cpp/src/formats/*.cc \
+	  cpp/src/linear.cc cpp/src/outliers.cc cpp/src/thread_pool.cc -pthread -o build/fuzz/formats
+	build/fuzz/formats -runs=$(EXECUTIONS) -seed=$(SEED) -max_len=4096 -timeout=10 -verbosity=1 -artifact_prefix=build/fuzz/
+else
+	-$(BIN)/python -m pip install --quiet --group fuzz
+	$(BIN)/python -m tests.fuzz $(TARGET) --executions $(EXECUTIONS) --seed $(SEED)
+endif
 
 mutants: $(STAMP_DEV) $(STAMP_CORE) ## every listed mutant must die
 	$(BIN)/python -m tests.mutants.run $(ARGS)

@@ -45,6 +45,7 @@ PyTiles Pack(const TensorSource& source, Grid grid, float multiplier, std::size_
   {
     const py::gil_scoped_release release;
     source.Check();
+    grid.Check();
     const WeightPacking packing =
         grid.group() == 0 ? WeightPacking{.plain = &kTilesPacking, .grid = grid}
                           : WeightPacking{.grouped = &kGroupedTilesPacking, .grid = grid};

@@ -36,7 +36,8 @@ void Model::CheckBatch(const Batch& batch, const KVCache& cache) const {
             "token " + std::to_string(token) + " of a vocabulary of " + Text(config_.vocab_size));
   }
   for (std::size_t chunk = 0; chunk < num_chunks; ++chunk) {
-    const std::int32_t length = batch.chunk_starts[chunk + 1] - batch.chunk_starts[chunk];
+    const std::int64_t length =
+        std::int64_t{batch.chunk_starts[chunk + 1]} - batch.chunk_starts[chunk];
     Require(length > 0, "chunk " + Text(chunk) + " is empty");
     Require(batch.positions[chunk] >= 0, "chunk " + Text(chunk) + " begins before position 0");
     const std::size_t end =

@@ -83,10 +83,18 @@ bool IsGroup(std::size_t group) {
 
 }  // namespace
 
+void Grid::Check() const {
+  Require(IsGroup(weight_group) && IsGroup(activation_group),
+          "scales are shared by 64, 128 or 256 columns, or by whole rows");
+}
+
 void ModelConfig::Check() const {
   Require(num_layers >= 1 && hidden_size >= 1 && intermediate_size >= 1 && num_heads >= 1 &&
               num_kv_heads >= 1 && vocab_size >= 1 && max_context >= 1,
           "every size of a model is at least 1");
+  Require(std::max({num_layers, hidden_size, intermediate_size, num_heads, head_dim, vocab_size,
+                    max_context}) <= std::size_t{1} << 31,
+          "a size of a model is over 2^31");
   Require(num_heads % num_kv_heads == 0, std::to_string(num_heads) + " heads cannot share " +
                                              std::to_string(num_kv_heads) +
                                              " key-value heads equally");
@@ -112,8 +120,7 @@ void ModelConfig::Check() const {
   }
   Require(std::isfinite(linear_norm_eps) && linear_norm_eps >= 0,
           "linear_norm_eps is not a small number");
-  Require(IsGroup(grid.weight_group) && IsGroup(grid.activation_group),
-          "scales are shared by 64, 128 or 256 columns, or by whole rows");
+  grid.Check();
 }
 
 ModelBuilder::ModelBuilder(ModelConfig config, const BatchLimits& limits, const Kernels& kernels,

@@ -85,7 +85,7 @@ class ChatTemplate:
         environment.globals["strftime_now"] = _strftime_now
         try:
             self._template = environment.from_string(source)
-        except (jinja2.TemplateError, SyntaxError, RecursionError, MemoryError) as error:
+        except Exception as error:  # Python compiles what jinja2 makes of it, and can refuse it
             reason = str(error)[:_MAX_REASON_CHARS] or "it is nested too deeply"
             message = f"the chat template is not valid: {reason}"
             raise CheckpointError(message) from error

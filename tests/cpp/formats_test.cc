@@ -254,6 +254,31 @@ TEST(TheGridOfAMatrixIsTheLargestThatItsWeightsAreOn) {
   }
 }
 
+TEST(TheLastBlockOfI2SIsAsLongAsTheOthers) {
+  const Bytes bytes(32);
+  bool is_refused = false;
+  Source(Layout::kI2S, bytes, 1, 128);
+  try {
+    Source(Layout::kI2S, bytes, 1, 129);
+  } catch (const std::invalid_argument&) {
+    is_refused = true;
+  }
+  EXPECT(is_refused);
+}
+
+TEST(RowsThatLieBeyondAllMemoryAreRefused) {
+  const Bytes bytes(100);
+  TensorSource source = Source(Layout::kF32, bytes, 5, 4);
+  source.row_stride = std::size_t{1} << 62;  // four times which is 0
+  bool is_refused = false;
+  try {
+    source.Check();
+  } catch (const std::invalid_argument&) {
+    is_refused = true;
+  }
+  EXPECT(is_refused);
+}
+
 TEST(ASourceOfTooFewBytesIsRefused) {
   const Bytes bytes(100);
   std::string message;

@@ -26,3 +26,12 @@ def test_every_error_is_part_of_the_public_face() -> None:
 
     for name, _ in inspect.getmembers(errors, inspect.isclass):
         assert name in tercet_engine.__all__
+
+
+def test_what_a_file_says_is_quoted_in_part_and_does_nothing_to_a_terminal() -> None:
+    told = str(errors.CheckpointError(f"a.json: \x1b[2J \ud800 \u202e é is {'x' * 5000}."))
+
+    assert told.startswith(r"a.json: \x1b[2J \ud800 \u202e é is xxx")
+    assert "characters are left out" in told
+    assert told.endswith("x.")
+    assert len(told) < 2000

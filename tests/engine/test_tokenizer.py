@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from tokenizers import decoders, models, pre_tokenizers
 
 from tercet_engine import EMBEDDED_MODEL, CheckpointError, Tokenizer, UnsupportedModel
+from tests.fuzz.target import CORPUS
 
 SPECIAL = ["<|begin_of_text|>", "<|eot_id|>", "<|end_of_text|>"]
 
@@ -106,6 +107,59 @@ def test_special_tokens_swallow_the_white_space_that_they_are_made_to() -> None:
     expected = backend.encode(text).ids
 
     assert Tokenizer(backend).encode(text) == expected == [0, 2, 1, 0, 1, 3, 0]
+
+
+def test_special_tokens_with_bars_swallow_white_space_too() -> None:
+    backend = tokenizers.Tokenizer(models.BPE({"a": 0, "Ġ": 1}, []))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    names = ("<|user|>", "<|end|>", "<|(x|>")
+    backend.add_special_tokens([tokenizers.AddedToken(n, rstrip=True, special=True) for n in names])
+    text = "a<|user|> a <|end|> a<|(x|>  a"
+    expected = backend.encode(text).ids
+
+    assert Tokenizer(backend).encode(text) == expected == [0, 2, 0, 1, 3, 0, 4, 0]
+
+
+HOSTILE = CORPUS / "tokenizer"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("ids-with-a-hole-of-two-billions", "id 2147483647; ids may be up to 2097151"),
+        ("unknown-token-that-is-not-there", "does not work: Unk token"),
+        ("post-processor-of-an-unknown-token", "does not work: "),
+        ("begin-that-is-no-token", "the token 5 before texts, which it does not have"),
+        ("prefix-longer-than-its-pieces", "cannot be read as a tokenizer"),
+    ],
+)
+def test_a_tokenizer_that_fails_in_use_is_refused_when_loading(
+    tmp_path: Path, name: str, message: str
+) -> None:
+    (tmp_path / "tokenizer.json").write_bytes((HOSTILE / name).read_bytes())
+
+    with pytest.raises(CheckpointError, match=message):
+        Tokenizer.from_folder(tmp_path)
+
+
+def test_a_tokenizer_that_draws_lots_is_refused(tmp_path: Path) -> None:
+    content = (HOSTILE / "merges-left-out-by-chance").read_bytes()
+    (tmp_path / "tokenizer.json").write_bytes(content)
+
+    with pytest.raises(UnsupportedModel, match="by chance"):
+        Tokenizer.from_folder(tmp_path)
+
+
+def test_ids_need_not_follow_each_other(tmp_path: Path) -> None:
+    content = (HOSTILE / "ids-beyond-their-number").read_bytes()
+    (tmp_path / "tokenizer.json").write_bytes(content)
+
+    assert Tokenizer.from_folder(tmp_path).vocab_size == 5001
+
+
+def test_a_lone_surrogate_is_no_token(tokenizer: Tokenizer) -> None:
+    assert tokenizer.token_id("\udc00") is None
 
 
 def test_truncation_and_padding_left_over_from_training_are_ignored() -> None:

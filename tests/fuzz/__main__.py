@@ -10,6 +10,7 @@ command that runs it again. Ends with 1 if there was any.
 import argparse
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -23,7 +24,10 @@ from tests.fuzz.target import Target
 from tests.fuzz.targets import TARGETS
 
 FINDINGS = Path(__file__).parent / "findings"
-_MAX_STILL_SECONDS = 90
+_MAX_STILL_CPU_SECONDS = 60
+_MAX_STILL_SECONDS = 1800
+"""The machine may be busy with other things, but not for so long."""
+_TICKS = os.sysconf("SC_CLK_TCK")
 _TAIL = 3000
 
 
@@ -80,14 +84,18 @@ class Campaign:
 
     def _wait(self, child: subprocess.Popen[bytes], board: Board) -> bool:
         """Wait for the child's end; true if it hangs instead."""
-        num_begun, since = -1, time.monotonic()
+        num_begun, since, cpu_since = -1, time.monotonic(), 0.0
         while True:
             try:
                 child.wait(1)
             except subprocess.TimeoutExpired:
                 if board.num_begun != num_begun:
                     num_begun, since = board.num_begun, time.monotonic()
-                elif time.monotonic() - since > _MAX_STILL_SECONDS:
+                    cpu_since = cpu_seconds(child.pid)
+                elif (
+                    cpu_seconds(child.pid) - cpu_since > _MAX_STILL_CPU_SECONDS
+                    or time.monotonic() - since > _MAX_STILL_SECONDS
+                ):
                     return True
             else:
                 return False
@@ -96,6 +104,15 @@ class Campaign:
         path = work / "outcomes.json"
         if path.exists():
             self.outcomes.update(json.loads(path.read_text())["outcomes"])
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a process has taken so far."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:  # it has just ended, or this is no Linux
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def main() -> int:

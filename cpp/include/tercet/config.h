@@ -25,6 +25,9 @@ struct Grid {
     }
     return std::min(weight_group, activation_group);
   }
+
+  // Throws std::invalid_argument unless both are sizes that the kernels know.
+  void Check() const;
 };
 
 struct ModelConfig {

@@ -34,8 +34,11 @@ void Require(bool holds, const std::string& otherwise) {
 }
 
 std::size_t BytesOf(const TensorSource& source) {
-  if (source.layout == Layout::kHfPacked || source.layout == Layout::kI2S) {
-    return (source.rows * source.cols + 3) / 4;
+  if (source.layout == Layout::kHfPacked) {
+    return source.rows * source.cols / 4;
+  }
+  if (source.layout == Layout::kI2S) {  // the last block is as long as the others
+    return (source.rows * source.cols + 127) / 128 * 32;
   }
   const BlockShape block = BlockOf(source.layout);
   return (source.rows - 1) * source.RowBytes() + source.cols / block.values * block.bytes;
@@ -66,6 +69,8 @@ void TensorSource::Check() const {
   Require(row_stride == 0 || (row_stride % BlockOf(layout).bytes == 0 &&
                               layout != Layout::kHfPacked && layout != Layout::kI2S),
           "only rows of whole blocks may lie apart");
+  Require(row_stride <= kMost / rows, "rows that lie " + std::to_string(row_stride) +
+                                          " bytes apart are more than fit into memory");
   Require(num_bytes >= BytesOf(*this),
           "a matrix of " + std::to_string(rows) + " x " + std::to_string(cols) + " takes " +
               std::to_string(BytesOf(*this)) + " bytes; there are " + std::to_string(num_bytes));

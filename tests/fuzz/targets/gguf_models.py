@@ -1,35 +1,32 @@
-"""Ten thousand models in GGUF files that are sound as files and wrong as models.
-
-    python -m tests.fuzz.gguf_models --cases 10000 --seed 1
+"""Models in GGUF files that are sound as files and wrong as models.
 
 Keys are left out, or say something else; tensors are left out, renamed, of other shapes and types,
 with damaged bytes. Each is opened and every tensor asked for, and one in ten is loaded. It is
-served, or refused as a `LoadError` or `InvalidConfig` that names the file or a tensor of it.
-`--only NUMBER` runs one case again.
+served, or refused as a `LoadError`.
 """
 
-import argparse
 import random
-import sys
-import traceback
-from collections import Counter
+import zlib
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
-from rich.progress import track
 
 from tercet_engine import EngineConfig, InvalidConfig, LoadError
 from tercet_engine.gguf import GgufFile
 from tercet_engine.gguf_checkpoint import GgufCheckpoint
 from tercet_engine.model_loader import load_model
 from tercet_engine.progress import Silent
+from tests.fuzz.refusals import refused
+from tests.fuzz.target import Target
 from tests.oracle.gguf_layouts import LAYOUTS
 from tests.oracle.gguf_writer import GgufWriter, Kind, Tensor, Typed
 from tests.oracle.same_weights import SameWeights
 
 PATH = Path("model.gguf")
-CONFIG = EngineConfig(num_threads=1, max_context=16, max_batch_tokens=16, max_sequences=2)
+CONFIG = EngineConfig(
+    num_threads=1, max_context=16, max_batch_tokens=16, max_sequences=2, kv_cache_bytes=1 << 20
+)
 VALUES: tuple[Any, ...] = (
     0,
     1,
@@ -114,9 +111,8 @@ def changed(
     return keys, tensors
 
 
-def run(chance: random.Random, keys: dict[str, Any], tensors: dict[str, Tensor]) -> str:
-    """Open, and perhaps load, one case; say what came of it."""
-    content = GgufWriter(keys, tensors).to_bytes()
+def run(content: bytes) -> str:
+    """Open, and perhaps load, one file; say what came of it."""
     try:
         checkpoint = GgufCheckpoint(GgufFile.from_bytes(content, PATH))
         shape = checkpoint.shape
@@ -127,36 +123,31 @@ def run(chance: random.Random, keys: dict[str, Any], tensors: dict[str, Tensor])
                 checkpoint.linear(layer, name)
             for name in shape.norm_sizes:
                 checkpoint.norm(layer, name)
-        if chance.randrange(10):
+        if zlib.crc32(content) % 10:
             return "opened"
         load_model(checkpoint, CONFIG, Silent())
     except (LoadError, InvalidConfig) as error:
-        return f"refused as {type(error).__name__}"
+        return refused(error)
     return "loaded"
 
 
-def main() -> int:
-    """Run the cases and report."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cases", type=int, default=10_000)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", type=int, help="run this case alone")
-    options = parser.parse_args()
-    cases = range(options.cases) if options.only is None else [options.only]
-    models = sound_models()
-    outcomes: Counter[str] = Counter()
-    for case in track(cases, "fuzzing", console=Console(stderr=True)):
-        chance = random.Random(f"{options.seed}/{case}")
-        keys, tensors = changed(chance, *chance.choice(models))
-        try:
-            outcomes[run(chance, keys, tensors)] += 1
-        except Exception as error:  # noqa: BLE001 -- every other one is a finding
-            outcomes["findings"] += 1
-            trace = "".join(traceback.format_exception(error))[-2500:]
-            sys.stdout.write(f"--seed {options.seed} --only {case}\n{trace}\n")
-    sys.stdout.write(f"{len(cases)} cases: {dict(sorted(outcomes.items()))}\n")
-    return 1 if outcomes["findings"] else 0
+def mutate(data: bytes, rng: random.Random) -> bytes:
+    """One to three changes to a sound model; what the file was before does not count."""
+    return GgufWriter(*changed(rng, *rng.choice(_models()))).to_bytes()
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def seeds() -> Sequence[bytes]:
+    """The sound ones."""
+    return [GgufWriter(*model).to_bytes() for model in _models()]
+
+
+_models = cache(sound_models)
+
+TARGET = Target(
+    "gguf_models",
+    lambda: run,
+    mutate,
+    seeds,
+    guided_by=("tercet_engine.gguf", "tercet_engine.families"),
+    max_bytes=1 << 20,
+)

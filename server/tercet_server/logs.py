@@ -16,8 +16,8 @@ import structlog
 from structlog.typing import FilteringBoundLogger, Processor
 
 from tercet_server.settings import Settings
-from tercet_server.tracebacks import stack_of
 from tercet_server.steady_stream import SteadyStream
+from tercet_server.tracebacks import stack_of
 
 Logger = FilteringBoundLogger
 

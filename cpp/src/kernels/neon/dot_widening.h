@@ -38,7 +38,7 @@ inline void MultiplyAdd(Sum& sum, Vector codes, int8x16_t four) {
 
 inline void AddSum(Sum sum, int32_t* to) {
   const int32x4_t rows = vpaddq_s32(vpaddlq_s16(sum.low), vpaddlq_s16(sum.high));
-  vst1q_s32(to, vaddq_s32(vld1q_s32(to), rows));
+  vst1q_s32(to, AddWords(vld1q_s32(to), rows));
 }
 
 // For the head: halves of 16 bits.
@@ -83,7 +83,7 @@ inline void MultiplyAddPairs(PairSum& sum, Vector halves, int16x8_t pair) {
 }
 
 inline void AddPairSum(PairSum sum, int32_t* to) {
-  vst1q_s32(to, vaddq_s32(vld1q_s32(to), vpaddq_s32(sum.low, sum.high)));
+  vst1q_s32(to, AddWords(vld1q_s32(to), vpaddq_s32(sum.low, sum.high)));
 }
 
 }  // namespace

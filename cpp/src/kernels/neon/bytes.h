@@ -28,6 +28,11 @@ inline Vector CodesOf(Vector line) {
   }
 }
 
+// a + b modulo 2^32: GCC's vaddq_s32 is the language's addition, which must not overflow.
+inline int32x4_t AddWords(int32x4_t a, int32x4_t b) {
+  return vreinterpretq_s32_u32(vaddq_u32(vreinterpretq_u32_s32(a), vreinterpretq_u32_s32(b)));
+}
+
 // Sixteen activations of a token.
 using Columns = int8x16_t;
 inline Columns LoadColumns(const int8_t* from) { return vld1q_s8(from); }

@@ -33,7 +33,7 @@ inline void MultiplyAdd(Sum& sum, Vector codes, Four<j> four) {
   sum = vdotq_laneq_s32(sum, vreinterpretq_s8_u8(codes), four.columns, j);
 }
 
-inline void AddSum(Sum sum, int32_t* to) { vst1q_s32(to, vaddq_s32(vld1q_s32(to), sum)); }
+inline void AddSum(Sum sum, int32_t* to) { vst1q_s32(to, AddWords(vld1q_s32(to), sum)); }
 
 }  // namespace
 }  // namespace tercet

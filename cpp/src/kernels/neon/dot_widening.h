@@ -3,8 +3,8 @@
 // SMLAL and SMLAL2 multiply the lower and the upper eight of 16 bytes and add to 16 bits each. With
 // codes of at most 2 and activations between -128 and 127 a product is between -256 and 254, and
 // 128 of them, between -32768 and 32512, can be added before they are widened: nothing wraps
-// around. Two instructions for 16 products, and four more for a row's columns to be joined, once in
-// 64 additions. SMULL of whole pairs would save nothing, as it takes as many and adds in none.
+// around. That is two instructions for 16 products, and five for a row's columns to be joined, once
+// in 64 additions.
 #pragma once
 
 #include "kernels/neon/bytes.h"
@@ -14,7 +14,8 @@ namespace {
 
 constexpr size_t kMaxAdditions = 128;
 
-// A sum is two registers: 16 of 32 are sums, and 8 lines' vectors fit beside them for one token.
+// A sum is two registers: 16 of 32 are sums, and for one token a line's eight vectors fit beside
+// them.
 constexpr size_t kMostSums = 8;
 constexpr size_t kMostGroups = 8;
 constexpr size_t kMaxTokens = 4;
@@ -37,7 +38,7 @@ inline void MultiplyAdd(Sum& sum, Vector codes, int8x16_t four) {
 
 inline void AddSum(Sum sum, int32_t* to) {
   const int32x4_t rows = vpaddq_s32(vpaddlq_s16(sum.low), vpaddlq_s16(sum.high));
-  vst1q_s32(to, vaddq_s32(vld1q_s32(to), rows));
+  vst1q_s32(to, AddWords(vld1q_s32(to), rows));
 }
 
 // For the head: halves of 16 bits.
@@ -82,7 +83,7 @@ inline void MultiplyAddPairs(PairSum& sum, Vector halves, int16x8_t pair) {
 }
 
 inline void AddPairSum(PairSum sum, int32_t* to) {
-  vst1q_s32(to, vaddq_s32(vld1q_s32(to), vpaddq_s32(sum.low, sum.high)));
+  vst1q_s32(to, AddWords(vld1q_s32(to), vpaddq_s32(sum.low, sum.high)));
 }
 
 }  // namespace

@@ -106,8 +106,7 @@ inline void AddHeadColumns(const HeadMatrix& w, const WideRows& x, size_t m, siz
 #pragma GCC unroll 8
       for (size_t group = 0; group < kGroups; ++group) {
         const WideSum sum = wide[t][group];
-        AddSum(vaddq_s32(sum.low, vshlq_n_s32(sum.high, 7)),
-               sums[t] + (first + group) * kGroupRows);
+        AddSum(AddWords(sum.low, vshlq_n_s32(sum.high, 7)), sums[t] + (first + group) * kGroupRows);
       }
     }
   }
@@ -127,7 +126,7 @@ struct HeadRowSum {
     }
   }
 
-  int32_t Total(int32_t) const { return vaddvq_s32(vaddq_s32(low, vshlq_n_s32(high, 7))); }
+  int32_t Total(int32_t) const { return vaddvq_s32(AddWords(low, vshlq_n_s32(high, 7))); }
 };
 
 }  // namespace

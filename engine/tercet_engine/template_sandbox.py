@@ -82,7 +82,7 @@ class BoundedSandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.concat = _joined  # type: ignore[assignment] -- what buffers are made into texts with
+        self.concat = _joined  # type: ignore[method-assign]
         self.globals.pop("lipsum", None)
         self._weights: dict[str, int] = {}
         self._weight = 1
@@ -189,7 +189,7 @@ class _Counting(NodeTransformer):
         return node if is_constant else _filter(_MADE, node, [])
 
 
-def _filter(name: str, value: nodes.Expr, arguments: list[nodes.Expr]) -> nodes.Filter:
+def _filter(name: str, value: Any, arguments: list[nodes.Expr]) -> nodes.Filter:
     return nodes.Filter(value, name, arguments, [], None, None, lineno=value.lineno)
 
 

@@ -67,9 +67,9 @@ void ReadRows(const TensorSource& source, std::size_t group) {
 
 void PackTiles(const TensorSource& source, std::size_t group) {
   const Grid grid{.weight_group = group, .activation_group = group};
-  const WeightPacking packing =
-      group == 0 ? WeightPacking{.plain = &kTilesPacking, .grid = grid}
-                 : WeightPacking{.grouped = &kGroupedTilesPacking, .grid = grid};
+  const WeightPacking packing = group == 0
+                                    ? WeightPacking{.plain = &kTilesPacking, .grid = grid}
+                                    : WeightPacking{.grouped = &kGroupedTilesPacking, .grid = grid};
   Linear linear(packing, std::array{source.rows}, source.cols);
   linear.Pack(Pool(), 0, source, 1.0F);
 }

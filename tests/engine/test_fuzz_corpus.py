@@ -14,7 +14,7 @@ from tests.fuzz.target import CORPUS, Finding, Target
 from tests.fuzz.targets import TARGETS
 from tests.fuzz.worker import blind_input
 
-EXECUTIONS = {"gguf_models": 60, "template": 150, "requests": 300, "grammars": 150}
+EXECUTIONS = {"gguf_models": 60, "requests": 300, "grammars": 150}
 
 
 @pytest.mark.parametrize("name", TARGETS)

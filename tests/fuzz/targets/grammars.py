@@ -79,10 +79,12 @@ def open_target() -> Callable[[bytes], str]:
     def run(data: bytes) -> str:
         try:
             case = json.loads(data)
-            kind, text = _KINDS[case["kind"]], case["text"]
+            text = case["text"] if isinstance(case, dict) and "text" in case else case
             text = text if isinstance(text, str) else json.dumps(text)
-        except (ValueError, RecursionError, KeyError, TypeError):
-            return "no case"
+        except (ValueError, RecursionError):
+            case, text = None, data.decode("utf-8", "replace")
+        named = case.get("kind") if isinstance(case, dict) else None
+        kind = _KINDS.get(named if isinstance(named, str) else "", GrammarKind.JSON_SCHEMA)
         try:
             compiler._compile(GrammarSpec(kind, text, "schema"))
         except InvalidGrammar as error:

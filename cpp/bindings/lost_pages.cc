@@ -17,8 +17,7 @@ constexpr std::string_view kSentence =
 // the signal has its usual effect, as the handler was for once.
 void Tell(int /*signal*/, siginfo_t* info, void* /*context*/) {
   if (info->si_code == BUS_ADRERR) {
-    [[maybe_unused]] const auto written =
-        write(STDERR_FILENO, kSentence.data(), kSentence.size());
+    [[maybe_unused]] const auto written = write(STDERR_FILENO, kSentence.data(), kSentence.size());
   }
 }
 

@@ -22,14 +22,15 @@ from typing import Any, Final
 from tercet_engine.errors import CheckpointError
 from tercet_engine.gguf import GgufTokenizer
 from tercet_engine.gguf_checkpoint import GgufCheckpoint
+from tercet_engine.grid_search import find_grid
 from tercet_engine.model_config_file import ConfigFile
-from tercet_engine.model_loader import WeightSource, find_grid
 from tercet_engine.opened_model import OpenedModel, open_model
 from tercet_engine.packed.checkpoint import PackedCheckpoint
 from tercet_engine.packed.format import ARCHITECTURE, FORMAT, SECTION, is_packed
 from tercet_engine.packed.weights import WrittenWeights, weight_file_bytes, write_weights
 from tercet_engine.progress import ProgressListener
 from tercet_engine.resources import usable_cpus
+from tercet_engine.weight_source import WeightSource
 
 _TOKENIZER: Final = "tokenizer.json"
 _TOKENIZER_CONFIG: Final = "tokenizer_config.json"

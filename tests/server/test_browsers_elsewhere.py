@@ -65,6 +65,8 @@ async def test_one_of_two_names_is_enough_to_be_refused(service: Service) -> Non
         {"host": "0.0.0.0"},
         {"api_key": ["secret"]},
         {"allowed_host": ["llm.example"]},
+        {"allowed_host": ["a.example", "LLM.example.:443"]},
+        {"allowed_host": ["*"]},
         {"cors_origin": ["https://llm.example"]},
     ],
 )

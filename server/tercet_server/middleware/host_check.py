@@ -36,7 +36,7 @@ class HostCheck:
 
     def __init__(self, app: ASGIApp, *, names: Collection[str]) -> None:
         self._app = app
-        self._names = frozenset(name.lower() for name in names)
+        self._names = frozenset(map(_name_of, names))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or refuse it."""
@@ -55,7 +55,7 @@ class HostCheck:
 def checked_names(settings: Settings) -> Collection[str] | None:
     """The names that a server may be called by; None: by any."""
     if settings.allowed_host:
-        return settings.allowed_host
+        return None if "*" in settings.allowed_host else settings.allowed_host
     if settings.needs_key or not _is_loopback(settings.host):
         return None
     origins = [urlsplit(origin).hostname or "" for origin in settings.cors_origin]

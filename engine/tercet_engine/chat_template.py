@@ -36,6 +36,8 @@ _MAX_REASON_CHARS: Final = 500
 """Of what a template says where it refuses messages; it may quote them."""
 _MAX_TIME_FORM: Final = 128
 _WIDE_TIME: Final = re.compile(r"%[^A-Za-z%]*\d")
+_NOT_ASCII: Final = re.compile("[^\0-\x7f\ue000-\uf8ff]+")
+"""What JSON may escape: not the marks, which must be found again."""
 _FIRST_MARK: Final = "\ue000"  # the first of the private-use characters
 
 BITNET_TEMPLATE: Final = (
@@ -229,10 +231,22 @@ def _unused_character(texts: Sequence[str]) -> str:
     return next(char for char in map(chr, range(0xE000, 0x110000)) if char not in used)
 
 
-def _to_json(value: Any, indent: int | None = None, **options: Any) -> str:
-    """JSON as chat templates expect it: no HTML escapes, no ASCII escapes."""
-    options = {name: options[name] for name in ("separators", "sort_keys") if name in options}
-    return json.dumps(value, ensure_ascii=False, indent=indent, **options)
+def _to_json(
+    value: Any,
+    ensure_ascii: bool = False,  # noqa: FBT001, FBT002 -- the order that templates know
+    indent: int | str | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,  # noqa: FBT001, FBT002
+) -> str:
+    """JSON as chat templates expect it: no HTML escapes, and no ASCII escapes unless asked for."""
+    text = json.dumps(
+        value, ensure_ascii=False, indent=indent, separators=separators, sort_keys=sort_keys
+    )
+    return _NOT_ASCII.sub(_escaped, text) if ensure_ascii else text
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return json.dumps(found[0])[1:-1]
 
 
 def _raise_exception(message: str) -> NoReturn:

@@ -84,9 +84,9 @@ def load_synthetic_engine(
 
 def measure_bandwidth(num_threads: int) -> float:
     """Measure the bytes per second read from memory, with several streams per thread."""
-    from tercet_engine import model_loader  # noqa: PLC0415 -- see the module's docstring
+    from tercet_engine import machine  # noqa: PLC0415 -- see the module's docstring
 
-    return model_loader.measure_bandwidth(num_threads)
+    return machine.measure_bandwidth(num_threads)
 
 
 def tell_of_lost_pages() -> None:
@@ -94,16 +94,16 @@ def tell_of_lost_pages() -> None:
 
     For programs of their own: it takes the process's SIGBUS.
     """
-    from tercet_engine import model_loader  # noqa: PLC0415 -- see the module's docstring
+    from tercet_engine import machine  # noqa: PLC0415 -- see the module's docstring
 
-    model_loader.tell_of_lost_pages()
+    machine.tell_of_lost_pages()
 
 
 def supported_kernels() -> list[str]:
     """Names of the kernel sets that this CPU can run, best first."""
-    from tercet_engine import model_loader  # noqa: PLC0415 -- see the module's docstring
+    from tercet_engine import kernel_choice  # noqa: PLC0415 -- see the module's docstring
 
-    return model_loader.supported_kernels()
+    return kernel_choice.supported_kernels()
 
 
 def _fingerprint(info: EngineInfo, tokenizer: Tokenizer, template: ChatTemplate | None) -> str:

@@ -6,11 +6,24 @@ into this description, and adding a family adds nothing else.
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from tercet_engine.rope import Rope
 
 LINEARS = ("q", "k", "v", "o", "gate", "up", "down")
 """The ternary matrices of a layer."""
+
+MAX_SIZES: Final = {
+    "num_layers": 1 << 10,
+    "hidden_size": 1 << 17,
+    "intermediate_size": 1 << 19,
+    "num_heads": 1 << 10,
+    "num_kv_heads": 1 << 10,
+    "head_dim": 1 << 10,
+    "vocab_size": 1 << 21,
+    "max_context": 1 << 20,
+}
+"""What a file may say, far beyond any model: no work grows with a number that is only a claim."""
 
 
 class Activation(StrEnum):

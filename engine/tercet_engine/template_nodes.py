@@ -42,8 +42,6 @@ class _Counting(NodeTransformer):
                 node.expr = _told(node.expr, TOUCHED)
                 for operand in node.ops:
                     operand.expr = _told(operand.expr, TOUCHED)
-            case nodes.Test():
-                node.node = _told(node.node, TOUCHED)
             case nodes.Concat() | nodes.List() | nodes.Dict():
                 return _told(node, MADE)
             case nodes.Tuple(ctx="load"):

@@ -10,7 +10,8 @@ messages are refused on every machine or on none.
     {% for a in b %}...     {% for a in b|(touched) %}{% do (begun)(weight) %}...
     a ~ b    [a, b]         (a ~ b)|(made)    [a, b]|(made)
 
-What could make a large value at once (widths, repetitions, powers) is refused outright.
+What could make a large value at once (widths, repetitions, formats) has its length told beforehand
+by `template_growth.py`. What is refused outright is not known to be in any model's template.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -20,14 +21,16 @@ import jinja2
 import jinja2.sandbox
 from jinja2 import nodes, pass_context
 from jinja2.ext import Extension, loopcontrols
+from jinja2.filters import make_attrgetter
 from jinja2.parser import Parser
 from jinja2.runtime import Context, Macro
 from jinja2.utils import Namespace
 from typing_extensions import override
 
 from tercet_engine.errors import TemplateError
+from tercet_engine.template_growth import growth_of, old_format_growth
 from tercet_engine.template_nodes import BEGUN, MADE, TOUCHED, count_work
-from tercet_engine.template_work import Work, growth_of
+from tercet_engine.template_work import Work
 
 _STRINGIFY: Final = frozenset({"join", "string", "tojson", "replace", "trim", "upper", "lower"})
 """Filters that write out whatever they are given."""
@@ -35,29 +38,34 @@ _WORK: Final = "(work)"
 """Where a rendering's context holds its work; no template can spell it."""
 _FILTERS: Final = frozenset(
     {
-        *("abs", "attr", "capitalize", "count", "d", "default", "dictsort", "e", "escape", "first"),
-        *("float", "groupby", "indent", "int", "items", "join", "last", "length", "list", "lower"),
-        *("map", "max", "min", "reject", "rejectattr", "replace", "reverse", "round", "safe"),
-        *("select", "selectattr", "sort", "string", "title", "trim", "truncate", "unique"),
-        *("upper", "wordcount"),
+        *("abs", "attr", "batch", "capitalize", "center", "count", "d", "default", "dictsort"),
+        *("e", "escape", "filesizeformat", "first", "float", "forceescape", "format", "groupby"),
+        *("indent", "int", "items", "join", "last", "length", "list", "lower", "map", "max"),
+        *("min", "reject", "rejectattr", "replace", "reverse", "round", "safe", "select"),
+        *("selectattr", "slice", "sort", "string", "title", "trim", "truncate", "unique"),
+        *("upper", "urlencode", "wordcount"),
     }
 )
 """Those whose work and whose results are bounded by what they are given."""
-_GLOBALS: Final = frozenset({"dict"})
+_GLOBALS: Final = frozenset({"cycler", "dict", "joiner"})
 _TEXT_METHODS: Final = frozenset(
     {
-        *("capitalize", "casefold", "count", "endswith", "find", "format", "index", "isalnum"),
-        *("isalpha", "isascii", "isdecimal", "isdigit", "islower", "isnumeric", "isspace"),
-        *("istitle", "isupper", "join", "lower", "lstrip", "partition", "removeprefix"),
-        *("removesuffix", "replace", "rfind", "rindex", "rpartition", "rsplit", "rstrip"),
-        *("split", "splitlines", "startswith", "strip", "swapcase", "title", "upper"),
+        *("capitalize", "casefold", "center", "count", "endswith", "expandtabs", "find"),
+        *("format", "index", "isalnum", "isalpha", "isascii", "isdecimal", "isdigit"),
+        *("isidentifier", "islower", "isnumeric", "isprintable", "isspace", "istitle"),
+        *("isupper", "join", "ljust", "lower", "lstrip", "partition", "removeprefix"),
+        *("removesuffix", "replace", "rfind", "rindex", "rjust", "rpartition", "rsplit"),
+        *("rstrip", "split", "splitlines", "startswith", "strip", "swapcase", "title"),
+        *("upper", "zfill"),
     }
 )
-"""Those that pad a text to a width are not among them."""
+"""Those that make bytes or tables of characters are not among them."""
 _STEPS_OF_A_CALL: Final = 8
 """A macro takes as long as so many steps of a loop, before it has done anything."""
+_CHARS_OF_A_STEP: Final = 32
 _MAX_NUMBER: Final = 2**63
 """Numbers may not grow beyond: the longest take minutes to multiply."""
+_MAX_EXPONENT: Final = 64
 
 
 class TemplateEnvironment(jinja2.sandbox.ImmutableSandboxedEnvironment):
@@ -79,7 +87,10 @@ class TemplateEnvironment(jinja2.sandbox.ImmutableSandboxedEnvironment):
             BEGUN: _begun,
             MADE: _made,
             TOUCHED: _touched,
+            "sum": _sum,
         }
+        tests: Mapping[str, Any] = self.tests
+        self.tests = {name: _paid(self, test) for name, test in tests.items()}
         self.globals = {name: self.globals[name] for name in _GLOBALS}
         self.globals["namespace"] = _Namespace
 
@@ -113,24 +124,41 @@ class TemplateEnvironment(jinja2.sandbox.ImmutableSandboxedEnvironment):
             work.touch(arg)
         if isinstance(__obj, Macro) and (__obj.catch_kwargs or __obj.catch_varargs):
             work.weigh([*args, *kwargs.values()])
-        work.allow(growth_of(__obj, args, kwargs))
+        work.allow(growth_of(work, __obj, args, kwargs))
         result = super().call(__context, __obj, *args, **kwargs)
         return work.made(result)
 
     @override
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         work = _work(context)
-        are_numbers = all(isinstance(side, int | float) for side in (left, right))
-        if operator == "**" or not (operator == "+" or are_numbers):
-            message = f"the operator {operator} is not allowed on such values in a chat template"
-            raise jinja2.exceptions.SecurityError(message)
         work.touch(left)
         work.touch(right)
+        _check_operands(work, operator, left, right)
         result = super().call_binop(context, operator, left, right)
         if isinstance(result, int) and abs(result) > _MAX_NUMBER:
             message = "a number in the chat template grows too large"
             raise jinja2.exceptions.SecurityError(message)
         return work.made(result)
+
+
+def _check_operands(work: Work, operator: str, left: Any, right: Any) -> None:
+    """Return if the result will be of a size that can be looked at."""
+    match operator, left, right:
+        case "*", (str() | list() | tuple()), int():
+            num_parts = len(left) * max(0, right)
+        case "*", int(), (str() | list() | tuple()):
+            num_parts = len(right) * max(0, left)
+        case "%", str(), _:
+            num_parts = old_format_growth(work, left, right)
+        case "**", _, (int() | float()) if abs(right) <= _MAX_EXPONENT:
+            return
+        case "**", _, _:
+            message = f"a power in the chat template is over {_MAX_EXPONENT}"
+            raise jinja2.exceptions.SecurityError(message)
+        case _:
+            return
+    work.allow(num_parts)
+    work.spend(num_parts // (1 if isinstance(left, list | tuple) else _CHARS_OF_A_STEP))
 
 
 class _GenerationBlocks(Extension):
@@ -183,12 +211,47 @@ def _finalize(context: Context, value: Any) -> Any:
     return work.touch(value)
 
 
+@pass_context
+def _sum(context: Context, values: Any, attribute: Any = None, start: Any = 0) -> Any:
+    """Jinja's, by additions that are paid for: sums of lists grow."""
+    environment = context.environment
+    part_of = make_attrgetter(environment, attribute) if attribute is not None else _itself
+    total = start
+    for value in values:
+        total = environment.call_binop(context, "+", total, part_of(value))  # type: ignore[attr-defined] # the sandbox's
+    return total
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+def _paid(environment: jinja2.Environment, test: Callable[..., Any]) -> Callable[..., Any]:
+    """A test that pays for looking at what it is given."""
+
+    @pass_context
+    def call(context: Context, *args: Any) -> Any:
+        for arg in args:
+            _work(context).touch(arg)
+        return test(*_first_argument(environment, test, context), *args)
+
+    return call
+
+
+def _first_argument(
+    environment: jinja2.Environment, function: Callable[..., Any], context: Context
+) -> tuple[Any, ...]:
+    """What Jinja gives a filter or test before its value."""
+    wanted = getattr(getattr(function, "jinja_pass_arg", None), "name", "")
+    given = {"context": context, "eval_context": context.eval_ctx, "environment": environment}
+    return (given[wanted],) if wanted else ()
+
+
 def _weighed(
     environment: jinja2.Environment, name: str, function: Callable[..., Any] | None = None
 ) -> Callable[..., Any]:
     """A filter that pays for what it is given and for what it makes of it; never a lazy one."""
     inner = function or environment.filters[name]
-    wanted = getattr(inner, "jinja_pass_arg", None)
 
     @pass_context
     def call(context: Context, value: Any, *args: Any, **kwargs: Any) -> Any:
@@ -198,10 +261,8 @@ def _weighed(
             work.touch(arg)
         if name in _STRINGIFY:
             work.weigh([value, *args])
-        work.allow(growth_of(name, (value, *args), kwargs))
-        first = {"context": (context,), "eval_context": (context.eval_ctx,)}.get(
-            getattr(wanted, "name", ""), (environment,) if wanted else ()
-        )
+        work.allow(growth_of(work, name, (value, *args), kwargs))
+        first = _first_argument(environment, inner, context)
         result = inner(*first, value, *args, **kwargs)
         return work.made(work.listed(result) if isinstance(result, Iterator) else result)
 

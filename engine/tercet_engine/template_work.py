@@ -4,9 +4,8 @@ Everything is paid for by its size. A value that holds others is counted with al
 often as it holds it: forty lists, each twice in the next, are a thousand billion when written out.
 """
 
-import re
-from collections.abc import Iterable, Mapping, Sized
-from typing import Any, Final, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Final, TypeVar
 
 from tercet_engine.errors import TemplateError
 
@@ -16,9 +15,6 @@ MAX_RANGE_STEPS: Final = 100_000
 MAX_WORK: Final = 2_000_000
 """Steps of one rendering. A conversation of a thousand turns takes about a tenth of them."""
 _CHARS_OF_A_STEP: Final = 32
-_MAX_WIDTH: Final = 100
-"""Of indentation, and digits that a number is rounded to."""
-_WIDE_FIELD: Final = re.compile(r":[^{}]*(?:\d{3,}|\{)")
 
 T = TypeVar("T")
 
@@ -92,58 +88,3 @@ class Work:
             message = f"the model's chat template counts beyond {MAX_RANGE_STEPS} steps"
             raise TemplateError(message)
         return numbers
-
-
-def growth_of(callee: object, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
-    """Characters of what a filter or a method of a text will make, where that may be many.
-
-    Args:
-        callee: the filter's name, or what is called.
-        args: the filter's value first; a method's text is its own.
-        kwargs: further ones.
-
-    Raises:
-        TemplateError: a number among them is too large.
-    """
-    method = getattr(callee, "__wrapped__", callee)  # `format` comes wrapped by the sandbox
-    if isinstance(text := getattr(method, "__self__", None), str):
-        callee, args = getattr(method, "__name__", ""), (text, *args)
-    if not isinstance(callee, str):
-        return 0
-    given = [*args, *kwargs.values()]
-    texts = [len(value) for value in given if isinstance(value, str)]
-    match callee, args:
-        case "replace", (str() as text, str() as old, *_):
-            return len(text) + (len(text) // max(1, len(old)) + 1) * max(texts)
-        case "join", (values, *_):
-            return _joined(given, values)
-        case "indent", (str() as text, *_):
-            _check_widths(given)
-            return len(text) + (text.count("\n") + 1) * max(_MAX_WIDTH, *texts[1:], 0)
-        case (("format" | "format_map"), (str() as form, *_)):
-            if _WIDE_FIELD.search(form):
-                message = "a format in the model's chat template is too wide"
-                raise TemplateError(message)
-            return len(form) + form.count("{") * max(_MAX_WIDTH, *map(_shown, given[1:]), 0)
-        case (("round" | "tojson"), _):
-            _check_widths(given[1:])
-    return 0
-
-
-def _joined(given: list[Any], values: object) -> int:
-    separators = [len(value) for value in given if isinstance(value, str)]
-    parts = [v for v in given if isinstance(v, list | tuple | Mapping)]
-    num_chars = sum(_shown(value) for part in parts for value in part)
-    length = len(values) if isinstance(values, Sized) else 0
-    return num_chars + max(separators, default=0) * max(length, *map(len, parts), 0)
-
-
-def _shown(value: object) -> int:
-    return len(value) if isinstance(value, str) else 0
-
-
-def _check_widths(values: Iterable[object]) -> None:
-    for value in values:
-        if isinstance(value, int | float) and not -_MAX_WIDTH <= value <= _MAX_WIDTH:
-            message = f"a width in the model's chat template is over {_MAX_WIDTH}"
-            raise TemplateError(message)

@@ -30,6 +30,7 @@ from tercet_server.errors import (
     reply_to,
 )
 from tercet_server.held_heads import HeadsOfConnection, HeldHeads
+from tercet_server.plain_parser import PlainParser
 from tercet_server.responses import HEADERS_OF_ALL
 from tercet_server.write_watch import WriteWatch
 
@@ -58,6 +59,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self, *args: Any, max_connections: int, held: HeldHeads | None = None, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
+        self.parser = PlainParser(self)  # type: ignore[assignment] # has what uvicorn uses
         self._max_connections = max_connections
         self._heads = HeadsOfConnection(held or HeldHeads())
         self._watch: WriteWatch | None = None
@@ -138,6 +140,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().pause_writing()
         if self._watch:
             self._watch.begin()
+
+    @override
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._watch and not self.transport.is_closing():
+            self._watch.end()  # the client has read; what comes next may be as much again
 
     @override
     def timeout_keep_alive_handler(self) -> None:

@@ -15,6 +15,7 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import FilteringBoundLogger, Processor
 
+from tercet_server.seldom import Seldom
 from tercet_server.settings import Settings
 from tercet_server.steady_stream import SteadyStream
 from tercet_server.tracebacks import stack_of
@@ -58,6 +59,7 @@ def route_logging(settings: Settings, output: TextIO | None = None) -> None:
     root.setLevel(settings.log_level.upper())
     for chatty in ("uvicorn.error", "httpx", "sse_starlette"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.error").filters[:] = [Seldom()]
 
 
 def _common() -> list[Processor]:

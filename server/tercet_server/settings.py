@@ -108,7 +108,7 @@ class Settings(BaseSettings):
     """Origins whose web pages may call the server; "*" allows all."""
     allowed_host: Names = ()
     """Names by which the server may be called; none: by any where it takes keys or listens on a
-    network, else by addresses and by names without a dot."""
+    network, else by addresses and by names that public DNS cannot have."""
     api_key: Secrets = ()
     """Keys that clients must send; none: the server is open to all who reach it."""
     api_key_file: FilePath | None = None

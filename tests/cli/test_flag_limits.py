@@ -34,7 +34,8 @@ MORE = {
 }
 FREE = {
     *("model", "target", "name", "path", "out", "synthetic", "url"),
-    *("served_model_name", "host", "api_key", "cors_origin", "kernels", "packing", "store_path"),
+    *("served_model_name", "host", "api_key", "cors_origin", "allowed_host", "kernels", "packing"),
+    *("store_path",),
     *("tls_cert", "tls_key", "system", "token", "file", "revision", "as_name", "folders"),
 }
 """Parameters that take any text: whether it means something is found out later."""
@@ -84,6 +85,7 @@ def assert_is_told(outcome: Outcome) -> None:
         assert outcome.err.startswith("tercet: ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "flag", "name"), FLAGS)
 def test_what_a_flag_cannot_mean_is_refused_by_its_name(
     tercet: Tercet, command: str, flag: str, name: str
@@ -96,6 +98,7 @@ def test_what_a_flag_cannot_mean_is_refused_by_its_name(
             assert flag in outcome.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted({f.values[2] for f in NUMERIC if f.values[0] == "serve"}))
 @pytest.mark.parametrize("value", ["abc", "-1", "9" * 400])
 def test_the_same_is_refused_in_a_variable_and_in_a_file(

@@ -20,6 +20,8 @@ from tercet_engine.packed.convert import new_folder, remove_leftovers
 from tests.cli.conftest import CLEAN_ENVIRONMENT, running_server
 from tests.oracle.fake_hub import FakeHub, serving
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[..., subprocess.Popen[str]]
 
 

@@ -20,6 +20,8 @@ from tercet_engine import EMBEDDED_MODEL
 from tests.cli.conftest import CLEAN_ENVIRONMENT, Outcome, run_process, running_server
 from tests.cli.test_failures import assert_is_one_sentence
 
+pytestmark = pytest.mark.slow
+
 Tercet = Callable[..., Outcome]
 
 

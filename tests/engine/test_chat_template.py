@@ -217,43 +217,6 @@ def test_marks_for_training_are_passed_over(tokenizer: Tokenizer) -> None:
     )
 
 
-DOUBLED = "{%% set ns = namespace(x=%s) %%}{%% for i in range(64) %%}%s{%% endfor %%}{{ ns.x }}"
-
-
-@pytest.mark.parametrize(
-    ("source", "message"),
-    [
-        (DOUBLED % ("'ab'", "{% set ns.x = ns.x ~ ns.x %}"), "makes more than 67108864 characters"),
-        (DOUBLED % ("'ab'", "{% set ns.x = ns.x + ns.x %}"), "makes more than 67108864 characters"),
-        (
-            DOUBLED % ("'ab'", "{% set y %}{{ ns.x }}{{ ns.x }}{% endset %}{% set ns.x = y %}"),
-            "makes more than 67108864 characters",
-        ),
-        (DOUBLED % ("'aa'", "{% set ns.x = ns.x.replace('a', ns.x) %}"), "makes more than"),
-        (DOUBLED % ("'aa'", "{% set ns.x = ns.x | list | join(ns.x) %}"), "makes more than"),
-        (DOUBLED % ("[1]", "{% set ns.x = [ns.x, ns.x] %}"), "takes more than 2000000 steps"),
-        (DOUBLED % ("9", "{% set ns.x = ns.x * ns.x %}"), "more than 1024 bits"),
-        (
-            "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}"
-            "{{ f(60) }}",
-            "takes more than 2000000 steps",
-        ),
-        ("{% macro f() %}{{ f(varargs, varargs) }}{% endmacro %}{{ f(1) }}", "more than 2000000"),
-        ("{{ 'x'.ljust(99999999) }}", "ljust is given 99999999; at most 4096"),
-        ("{{ 'x' | indent(99999999) }}", "indent is given 99999999; at most 4096"),
-        ("{{ '%099999999d' % 1 }}", "a format with such a width"),
-        ("{{ '{:>99999999}'.format(1) }}", "a format with such a width"),
-        ("{{ (5).to_bytes(99999999) }}", "to_bytes is given 99999999"),
-        ("{{ messages | tojson(indent=99999999) }}", "tojson is given 99999999"),
-    ],
-)
-def test_a_template_that_makes_much_of_little_is_stopped(
-    tokenizer: Tokenizer, source: str, message: str
-) -> None:
-    with pytest.raises(TemplateError, match=message):
-        ChatTemplate(source, tokenizer).prompt(user("hello"))
-
-
 def test_what_ordinary_templates_do_is_done(tokenizer: Tokenizer) -> None:
     source = (
         "{% macro shown(m) %}{{ m.role ~ '=' ~ m.content }}{% endmacro %}"

@@ -17,6 +17,7 @@ from tests.fuzz.worker import blind_input
 EXECUTIONS = {"gguf_models": 60, "requests": 300, "grammars": 150}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_short_run_finds_nothing(name: str, tmp_path: Path) -> None:
     count = len(TARGETS[name].inputs()) + EXECUTIONS.get(name, 1000)

@@ -30,6 +30,9 @@ def test_the_engine_never_imports_the_server() -> None:
 
 def test_only_the_loader_the_runner_and_the_converter_speak_to_cpp() -> None:
     assert importers_of("tercet_engine._core") == {
+        "core_words.py",
+        "kernel_choice.py",
+        "machine.py",
         "model_loader.py",
         "model_runner.py",
         "fill.py",

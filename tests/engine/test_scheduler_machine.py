@@ -7,6 +7,7 @@ to it, what it can be found by and what lies in it.
 from typing import Any
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -257,4 +258,4 @@ class Scheduling(RuleBasedStateMachine):
 
 
 Scheduling.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
-TestScheduling = Scheduling.TestCase
+TestScheduling = pytest.mark.slow(Scheduling.TestCase)

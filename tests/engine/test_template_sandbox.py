@@ -13,6 +13,7 @@ from tests.oracle.toy_engine import byte_tokenizer
 
 TURNS = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
 LOOP = "{% for i in range(100000) %}"
+LONG = "{% set s %}{{ 'a b\n' * 999999 }}{% endset %}"
 DOUBLING = "{% set ns = namespace(x='abcdefgh') %}" + LOOP
 
 
@@ -35,6 +36,11 @@ NEVER_ENDING = {
     "{{ loop([1,2]) }}{{ loop([1,2]) }}{% endif %}{% endfor %}",
     "lazy filters upon each other": LOOP + "{% set x = range(1000)" + "|map('string')" * 50
     + "|list %}{% endfor %}",
+    "a test that looks through a long list": "{% set l = range(90000)|list %}"
+    "{% for i in range(9000) %}{% if -1 is in(l) %}{% endif %}{% endfor %}",
+    "a test by name that does": "{% set l = range(90000)|list %}"
+    "{{ range(9000)|map('string')|select('in', l)|list }}",
+    "sums of lists": "{{ range(9000)|map('string')|map('list')|list|sum(start=[]) }}",
     "looking through a long list again and again": "{% set l = range(90000)|list %}"
     "{% for i in l %}{% if -1 in l %}{% endif %}{% endfor %}",
 }  # fmt: skip
@@ -76,6 +82,28 @@ MEMORY_FILLING = {
     "a width of JSON": "{{ [1]|tojson(indent=999999999) }}",
     "a width of a time": "{{ strftime_now('%999999999d') }}",
     "a precision": "{{ 1|round(999999999, 'ceil') }}",
+    "a separator of JSON": LONG + "{{ range(9999)|list|tojson(separators=(s, s)) }}",
+    "an indentation of JSON": LONG + "{{ range(9999)|list|tojson(indent=s) }}",
+    "depths of JSON": "{% set ns = namespace(x=range(9999)|list) %}{% for i in range(150) %}"
+    "{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x|tojson(indent=100) }}",
+    "a long value in a format": LONG + "{{ ('{0}' * 999).format([s]) }}",
+    "a long value in an old format": LONG + "{{ ('%(a)s' * 999) % {'a': [s]} }}",
+    "a long value in the filter": LONG + "{{ ('%(a)s' * 999)|format(a=s) }}",
+    "a long value in an old format that quotes": LONG + "{{ ('%(a)r' * 99) % {'a': s} }}",
+    "a width that is a value": "{{ '%*d' % (999999999, 1) }}",
+    "a precision in an old format": "{{ '%.999999999f' % 1 }}",
+    "a precision that is a value": "{{ '%.*f' % (999999999, 1) }}",
+    "a text many times": "{{ 'a' * 999999999 }}{{ 999999999 * 'a' }}",
+    "a list many times": "{{ [1] * 999999999 }}",
+    "a list of long texts many times": LONG + "{{ [s] * 99999 }}",
+    "a batch that is filled": "{{ [1]|batch(999999999, 'x')|list }}",
+    "letters": "{% set ns = namespace(x='字' * 8) %}" + LOOP
+    + "{% if ns.x|length < 9999999 %}{% set ns.x = ns.x ~ ns.x %}{% endif %}{% endfor %}"
+    "{{ ns.x|list }}",
+    "words": LONG + "{{ s.split() }}",
+    "zeros": "{{ 'a'.zfill(999999999) }}",
+    "a power": "{{ 10 ** 999999999 }}",
+    "powers of powers": "{{ 10 ** 64 ** 64 }}",
     "squares of squares": "{% set ns = namespace(x=3) %}" + LOOP
     + "{% set ns.x = ns.x * ns.x %}{% endfor %}",
     "a text of its own": "{{ lipsum(n=999999999) }}",
@@ -115,7 +143,6 @@ REACHING_OUT = [
     "{{ messages.clear() }}",
     "{{ messages[0].update(role='system') }}",
     "{{ (1).to_bytes(999999999, 'big') }}",
-    "{{ cycler('a') }}{{ joiner('a')() }}",
 ]
 SEEING_NOTHING = [
     "{{ messages.__class__ }}",

@@ -251,7 +251,7 @@ def test_the_file_is_one_that_the_formats_own_library_reads(
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=list(SHAPES))
 def test_sizes_are_those_that_the_kernels_count(shape: ModelShape) -> None:
-    from tercet_engine.model_loader import core_config
+    from tercet_engine.core_words import core_config
 
     kernels = _core.supported_kernels()[0]
     is_grouped = bool(shape.weight_group or shape.activation_group)

@@ -18,11 +18,13 @@ from tercet_engine import (
     SelfTestFailed,
     UnsupportedModel,
     _core,
+    kernel_choice,
     load_engine,
     load_synthetic_engine,
-    model_loader,
 )
-from tercet_engine.model_loader import check_packing, choose_kernels, load_model, supported_kernels
+from tercet_engine.core_words import core_config
+from tercet_engine.kernel_choice import check_packing, choose_kernels, supported_kernels
+from tercet_engine.model_loader import load_model
 from tercet_engine.progress import Silent
 from tercet_engine.synthetic import SHAPES, SyntheticWeights
 from tests.model.running import load
@@ -175,7 +177,7 @@ def test_weights_take_the_memory_that_was_counted_before_loading(kernels: str) -
 def test_the_real_models_weights_have_the_known_size(
     packing: str, bits: float, spare: float
 ) -> None:
-    sizes = model_loader.core_config(SHAPES["2b4t"])
+    sizes = core_config(SHAPES["2b4t"])
     kernels = [name for name in supported_kernels() if packing in _core.packings(name)]
     if not kernels:
         pytest.skip(f"no kernel set of this CPU has {packing}")
@@ -195,7 +197,7 @@ def a_machine_with_kernels(monkeypatch: pytest.MonkeyPatch, names: list[str], wr
 
     monkeypatch.setattr(_core, "supported_kernels", lambda: names)
     monkeypatch.setattr(_core, "self_test", self_test)
-    monkeypatch.setattr(model_loader, "try_kernels", lambda kernels, _: self_test(kernels))
+    monkeypatch.setattr(kernel_choice, "try_kernels", lambda kernels, _: self_test(kernels))
 
 
 def test_amx_that_computes_something_else_is_replaced_with_a_warning(
@@ -212,7 +214,7 @@ def test_amx_that_cannot_even_be_tried_is_replaced(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     a_machine_with_kernels(monkeypatch, ["amx", "avx2"], wrong="none")
-    monkeypatch.setattr(model_loader, "try_kernels", lambda *_: "a trial was ended by signal 4")
+    monkeypatch.setattr(kernel_choice, "try_kernels", lambda *_: "a trial was ended by signal 4")
 
     assert choose_kernels("") == "avx2"
     assert "ended by signal 4" in caplog.text

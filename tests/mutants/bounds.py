@@ -438,7 +438,7 @@ MUTANTS = (
     ),
     Mutant(
         "a kernel set that gives other bits is good",
-        "model_loader",
+        "kernel_choice",
         '    if problem:\n        message = (\n            f"kernels {chosen}',
         '    if False:\n        message = (\n            f"kernels {chosen}',
         ("model/test_loading.py",),

@@ -6,10 +6,25 @@ from tercet_engine import AsyncEngine
 from tests.server.conftest import CHAT, Service, serving
 
 KNOWN = ["localhost", "localhost:8000", "127.0.0.1:8000", "[::1]:8000", "::1", "10.0.0.7", "box:80"]
-STRANGE = ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "LOCALHOST.evil.example."]
+OWN = [
+    "a.localhost",
+    "Localhost.",
+    "host.docker.internal:8000",
+    "box.local",
+    "nas.home.arpa",
+    "a.test",
+]
+STRANGE = [
+    "local.evil.example",
+    "evil-local.example",
+    "evil.example",
+    "evil.example:8000",
+    "127.0.0.1.evil.example",
+    "LOCALHOST.evil.example.",
+]
 
 
-@pytest.mark.parametrize("host", [*KNOWN, "a.localhost", "Localhost.", ""])
+@pytest.mark.parametrize("host", [*KNOWN, *OWN, ""])
 async def test_a_server_without_keys_on_the_loopback_is_called_by_its_own_names(
     service: Service, host: str
 ) -> None:
@@ -29,6 +44,16 @@ async def test_and_not_by_that_of_a_page_that_leads_to_it(
         assert response.json()["error"]["code"] == "unknown_host"
 
 
+async def test_a_host_may_be_called_by_its_own_name(
+    toy_engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "Box.Corp.example")
+    async with serving(toy_engine) as service:
+        for host, status in (("box.corp.example:8000", 200), ("corp.example", 403)):
+            response = await service.client.get("/v1/models", headers={"host": host})
+            assert response.status_code == status
+
+
 async def test_one_of_two_names_is_enough_to_be_refused(service: Service) -> None:
     headers = [("host", "localhost"), ("host", "evil.example")]
     assert (await service.client.get("/v1/models", headers=headers)).status_code == 403
@@ -40,6 +65,8 @@ async def test_one_of_two_names_is_enough_to_be_refused(service: Service) -> Non
         {"host": "0.0.0.0"},
         {"api_key": ["secret"]},
         {"allowed_host": ["llm.example"]},
+        {"allowed_host": ["a.example", "LLM.example.:443"]},
+        {"allowed_host": ["*"]},
         {"cors_origin": ["https://llm.example"]},
     ],
 )

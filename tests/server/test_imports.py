@@ -8,7 +8,15 @@ import tercet_server
 
 ENGINE = Path(tercet_engine.__file__).parent
 SERVER = Path(tercet_server.__file__).parent
-SPEAK_TO_CPP = ("model_runner.py", "model_loader.py", "packed/fill.py", "packed/weights.py")
+SPEAK_TO_CPP = (
+    "core_words.py",
+    "kernel_choice.py",
+    "machine.py",
+    "model_loader.py",
+    "model_runner.py",
+    "packed/fill.py",
+    "packed/weights.py",
+)
 MAY_IMPORT_CORE = {ENGINE / name for name in SPEAK_TO_CPP}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from tercet_engine import AsyncEngine
+from tercet_server.write_watch import WriteWatch
 from tests.server.conftest import Live, listening, until
 
 GET = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -38,6 +39,14 @@ class Connection:
                 return
             self.writer.write(part)
             await asyncio.sleep(seconds)
+
+
+class Waiting:
+    """A connection on which as much waits to be sent whenever one looks."""
+
+    def __init__(self, transport: asyncio.Transport, num_bytes: int) -> None:
+        self.abort = transport.abort
+        self.get_write_buffer_size = lambda: num_bytes
 
 
 async def connect(live: Live, **options: int) -> Connection:
@@ -107,6 +116,29 @@ async def test_a_client_that_reads_slowly_gets_all_of_its_answer(
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200")
     assert len(body) == int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+
+
+async def test_a_client_that_reads_on_is_not_let_go_for_what_is_written_next(
+    toy_engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with listening(toy_engine) as live:
+        connection = await connect(live)
+        await until(lambda: connection.num_open == 1)
+        await connection.send(GET)
+        await connection.reader.readline()  # now it may stay
+        (protocol,) = live.server.server_state.connections
+        transport = protocol.transport
+        monkeypatch.setattr(
+            protocol, "_watch", WriteWatch(asyncio.get_running_loop(), Waiting(transport, 70_000))
+        )
+        for _ in range(8):  # read by the client, and filled up again
+            protocol.pause_writing()
+            await asyncio.sleep(0.1)
+            protocol.resume_writing()
+        assert not transport.is_closing()
+        protocol.pause_writing()
+        await asyncio.wait_for(until(transport.is_closing), 5)
+        connection.writer.close()
 
 
 async def test_whoever_waits_for_an_answer_is_not_let_go(

@@ -10,7 +10,7 @@ from typing import Any, Final
 from tercet_engine.errors import CheckpointError, UnsupportedModel
 from tercet_engine.families.rope_config import read_rope
 from tercet_engine.model_config_file import ConfigFile
-from tercet_engine.model_shape import Activation, ModelShape
+from tercet_engine.model_shape import MAX_SIZES, Activation, ModelShape
 
 _NEUTRAL: Final[dict[str, tuple[str, tuple[Any, ...]]]] = {
     "num_experts": ("mixture of experts", (0,)),
@@ -57,23 +57,23 @@ def read_shape(
         UnsupportedModel: the config asks for something that is not computed here.
     """
     _refuse_what_is_not_neutral(config)
-    hidden_size = config.integer("hidden_size", 4, 1 << 17)
-    num_heads = config.integer("num_attention_heads", 1, 1024)
+    hidden_size = config.integer("hidden_size", 4, MAX_SIZES["hidden_size"])
+    num_heads = config.integer("num_attention_heads", 1, MAX_SIZES["num_heads"])
     num_kv_heads = config.integer("num_key_value_heads", 1, num_heads, default=num_heads)
     if num_heads % num_kv_heads:
         raise config.error("num_key_value_heads", f"a divisor of num_attention_heads, {num_heads}")
     head_dim = _head_dim(config, defaults.head_dim, hidden_size, num_heads)
     max_context = config.integer(
-        "max_position_embeddings", 2, 1 << 20, default=defaults.max_context
+        "max_position_embeddings", 2, MAX_SIZES["max_context"], default=defaults.max_context
     )
     return ModelShape(
-        num_layers=config.integer("num_hidden_layers", 1, 1024),
+        num_layers=config.integer("num_hidden_layers", 1, MAX_SIZES["num_layers"]),
         hidden_size=hidden_size,
-        intermediate_size=config.integer("intermediate_size", 4, 1 << 19),
+        intermediate_size=config.integer("intermediate_size", 4, MAX_SIZES["intermediate_size"]),
         num_heads=num_heads,
         num_kv_heads=num_kv_heads,
         head_dim=head_dim,
-        vocab_size=config.integer("vocab_size", 1, 1 << 21),
+        vocab_size=config.integer("vocab_size", 1, MAX_SIZES["vocab_size"]),
         max_context=max_context,
         rms_norm_eps=config.number("rms_norm_eps", 0, 1, default=defaults.rms_norm_eps),
         rope=read_rope(
@@ -103,7 +103,9 @@ def has_tied_head(config: ConfigFile, *, default: bool | None) -> bool | None:
 def _head_dim(config: ConfigFile, default: int | None, hidden_size: int, num_heads: int) -> int:
     if config.values.get("head_dim") is None and default is None and hidden_size % num_heads:
         raise config.error("num_attention_heads", f"a divisor of hidden_size, {hidden_size}")
-    head_dim = config.integer("head_dim", 2, 1024, default=default or hidden_size // num_heads)
+    head_dim = config.integer(
+        "head_dim", 2, MAX_SIZES["head_dim"], default=default or hidden_size // num_heads
+    )
     if head_dim % 2:
         raise config.error("head_dim", f"even, as dimensions turn in pairs, and it is {head_dim}")
     return head_dim

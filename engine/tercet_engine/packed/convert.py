@@ -22,14 +22,16 @@ from typing import Any, Final
 from tercet_engine.errors import CheckpointError
 from tercet_engine.gguf import GgufTokenizer
 from tercet_engine.gguf_checkpoint import GgufCheckpoint
+from tercet_engine.grid_search import find_grid
 from tercet_engine.model_config_file import ConfigFile
-from tercet_engine.model_loader import WeightSource, find_grid
 from tercet_engine.opened_model import OpenedModel, open_model
 from tercet_engine.packed.checkpoint import PackedCheckpoint
 from tercet_engine.packed.format import ARCHITECTURE, FORMAT, SECTION, is_packed
+from tercet_engine.packed.swap import put_in_place
 from tercet_engine.packed.weights import WrittenWeights, weight_file_bytes, write_weights
 from tercet_engine.progress import ProgressListener
 from tercet_engine.resources import usable_cpus
+from tercet_engine.weight_source import WeightSource
 
 _TOKENIZER: Final = "tokenizer.json"
 _TOKENIZER_CONFIG: Final = "tokenizer_config.json"
@@ -132,21 +134,20 @@ def new_folder(out: Path, num_bytes: int, *, replace: bool = False) -> Iterator[
         with _held(folder):
             yield folder
             check_free(out, replace=replace)
-            if out.exists():
-                old = out.with_name(f".{out.name}.{os.getpid()}.old")
-                out.rename(old)
-                folder.rename(out)
-                shutil.rmtree(old)
-            else:
-                folder.rename(out)
+            put_in_place(folder, out)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+    remove_leftovers(out)
 
 
 def remove_leftovers(out: Path) -> None:
-    """Remove what conversions to `out` have left that were killed: those that nobody holds."""
-    kept = re.compile(rf"\.{re.escape(out.name)}\.\d+\.(?:new|old)")
+    """Remove what conversions to `out` have left that were killed: those that nobody holds.
+
+    An old folder is kept as long as none has its name: it was about to be replaced, and is not.
+    """
+    endings = "new|old" if out.exists() else "new"
+    kept = re.compile(rf"\.{re.escape(out.name)}\.\d+\.(?:{endings})")
     newest = time.time() - _LEFT_SECONDS
     for folder in out.parent.iterdir():
         if kept.fullmatch(folder.name):

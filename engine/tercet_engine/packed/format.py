@@ -23,7 +23,7 @@ import numpy as np
 
 from tercet_engine.errors import CheckpointError, UnsupportedModel
 from tercet_engine.model_config_file import ConfigFile
-from tercet_engine.model_shape import LINEARS, ModelShape
+from tercet_engine.model_shape import LINEARS, MAX_SIZES, ModelShape
 from tercet_engine.rope import Rope
 
 ARCHITECTURE: Final = "TercetPackedModel"
@@ -32,16 +32,6 @@ SECTION: Final = "tercet"
 WEIGHTS: Final = "model.safetensors"
 _MAX_SIZE: Final = (1 << 31) - 1
 _MAX_NUMBER: Final = 1e300
-_SIZES: Final = (
-    "num_layers",
-    "hidden_size",
-    "intermediate_size",
-    "num_heads",
-    "num_kv_heads",
-    "head_dim",
-    "vocab_size",
-    "max_context",
-)
 
 
 def is_packed(folder: Path) -> bool:
@@ -80,8 +70,8 @@ def shape_of(section: ConfigFile) -> ModelShape:
         CheckpointError: one is missing, unknown, or no such value.
     """
     values = section.section("shape")
-    for name in _SIZES:
-        values.integer(name, 1, _MAX_SIZE)
+    for name, most in MAX_SIZES.items():
+        values.integer(name, 1, most)
     rope = _read(Rope, values.section("rope"))
     shape: ModelShape = _read(ModelShape, values, rope=rope)
     if not set(shape.biases) <= set(LINEARS):

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tercet_engine import _core
+from tercet_engine.core_words import core_config, core_source
 from tercet_engine.errors import CheckpointError
-from tercet_engine.model_loader import WeightSource, choose_kernels, core_config, core_source
+from tercet_engine.kernel_choice import choose_kernels
 from tercet_engine.packed.format import WEIGHTS
 from tercet_engine.packed.tensors import (
     ADDED_TO_THE_RESIDUAL,
@@ -34,6 +35,7 @@ from tercet_engine.packed.tensors import (
 from tercet_engine.packed.writer import SafetensorsWriter
 from tercet_engine.progress import ProgressListener
 from tercet_engine.tensor_source import TensorSource
+from tercet_engine.weight_source import WeightSource
 
 _Packed = TypeVar("_Packed")
 _ROWS_AT_ONCE: Final = 4096

@@ -14,7 +14,8 @@ from tercet_engine.checkpoint import Checkpoint, Float32Array
 from tercet_engine.config import EngineConfig
 from tercet_engine.errors import LoadError
 from tercet_engine.gguf_checkpoint import GgufCheckpoint
-from tercet_engine.model_loader import LoadedModel, load_model, self_test, supported_kernels
+from tercet_engine.kernel_choice import self_test, supported_kernels
+from tercet_engine.model_loader import LoadedModel, load_model
 from tercet_engine.packed.checkpoint import PackedCheckpoint
 from tercet_engine.progress import ProgressListener, Silent
 from tercet_engine.tokenizer import Tokenizer

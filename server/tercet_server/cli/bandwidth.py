@@ -56,7 +56,7 @@ class BandwidthMeter:
 def main() -> None:
     """The child: one measurement for each line that is read, until there are no more."""
     # The parent needs neither.
-    from tercet_engine.model_loader import measure_bandwidth  # noqa: PLC0415
+    from tercet_engine.machine import measure_bandwidth  # noqa: PLC0415
     from tercet_engine.resources import usable_memory_bytes  # noqa: PLC0415
 
     num_threads = int(sys.argv[1])

@@ -99,7 +99,7 @@ WORDINGS: Final[Mapping[str, Wording]] = {
     ),
     "allowed_host": Wording(
         "Network",
-        "Name by which the server may be called, e.g. by a proxy; may be repeated.",
+        'Name by which the server may be called, e.g. by a proxy; may be repeated; "*": all.',
         "NAME",
     ),
     "page": Wording("Network", "Show browsers a chat page at /."),

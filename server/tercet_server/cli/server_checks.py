@@ -12,7 +12,7 @@ from typing import Final
 import huggingface_hub.constants
 
 from tercet_engine import measure_bandwidth
-from tercet_engine.model_loader import cpu_features, kernel_verdicts
+from tercet_engine.kernel_choice import cpu_features, kernel_verdicts
 from tercet_server.cli.findings import Finding
 from tercet_server.cli.host import cpu_name
 from tercet_server.cli.units import size, speed

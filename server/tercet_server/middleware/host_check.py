@@ -2,12 +2,16 @@
 
 A page can let its own name lead to 127.0.0.1 once it is loaded ("DNS rebinding"); to the browser
 the server is then the page's own, and nothing else holds the page back. Its requests still carry
-its name in Host. Addresses and names without a dot cannot be had that way. A server that takes
-keys, or listens on a network, is called by whatever name leads to it.
+its name in Host. Addresses, names without a dot, and names that are set apart for hosts and
+networks of one's own cannot be had that way, nor can this host's. A server that takes keys, or
+listens on a network, is called by whatever name leads to it. A request without Host (HTTP/1.0) is
+no browser's.
 """
 
 import ipaddress
+import socket
 from collections.abc import Collection
+from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -16,6 +20,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tercet_server.errors import UnknownHost
 from tercet_server.responses import error_response
 from tercet_server.settings import Settings
+
+_OWN: Final = (".localhost", ".local", ".internal", ".home.arpa", ".test")
+"""Endings that the public DNS never has (RFC 6761, 6762, 8375, and ICANN's for `.internal`): those
+of containers (`host.docker.internal`), of mDNS and of routers' networks."""
 
 
 class HostCheck:
@@ -28,7 +36,7 @@ class HostCheck:
 
     def __init__(self, app: ASGIApp, *, names: Collection[str]) -> None:
         self._app = app
-        self._names = frozenset(name.lower() for name in names)
+        self._names = frozenset(map(_name_of, names))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or refuse it."""
@@ -47,10 +55,11 @@ class HostCheck:
 def checked_names(settings: Settings) -> Collection[str] | None:
     """The names that a server may be called by; None: by any."""
     if settings.allowed_host:
-        return settings.allowed_host
+        return None if "*" in settings.allowed_host else settings.allowed_host
     if settings.needs_key or not _is_loopback(settings.host):
         return None
-    return [settings.host, *(urlsplit(origin).hostname or "" for origin in settings.cors_origin)]
+    origins = [urlsplit(origin).hostname or "" for origin in settings.cors_origin]
+    return [settings.host, socket.gethostname(), *origins]  # no getfqdn: it may ask, and wait
 
 
 def _name_of(host: str) -> str:
@@ -62,7 +71,7 @@ def _name_of(host: str) -> str:
 
 
 def _is_local(name: str) -> bool:
-    if name.endswith(".localhost"):
+    if name.endswith(_OWN):
         return True
     try:
         ipaddress.ip_address(name)

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from tercet_engine import ChatTemplate, CheckpointError, TemplateError, template_sandbox
+from tercet_engine import ChatTemplate, CheckpointError, TemplateError, template_work
 from tercet_engine.chat_template import BITNET_TEMPLATE
 from tests.fuzz.bytes_mutator import damage
 from tests.fuzz.refusals import refused
@@ -113,8 +113,8 @@ def seeds() -> Sequence[bytes]:
 
 def open_target() -> Callable[[bytes], str]:
     """Each input is a template. It has a hundredth of what it may spend, so that more are tried."""
-    template_sandbox.MAX_STEPS = 20_000  # type: ignore[misc]
-    template_sandbox.MAX_MADE_CHARS = 1 << 20  # type: ignore[misc]
+    template_work.MAX_WORK = 20_000  # type: ignore[misc]
+    template_work.MAX_PROMPT_CHARS = 1 << 20  # type: ignore[misc]
     tokenizer = byte_tokenizer(("<think>", "<|user|>"), are_special=True)
 
     def run(data: bytes) -> str:
@@ -137,7 +137,12 @@ TARGET = Target(
     open_target,
     mutate,
     seeds,
-    guided_by=("tercet_engine.chat_template", "tercet_engine.template_sandbox", "jinja2.filters"),
+    guided_by=(
+        "tercet_engine.chat_template",
+        "tercet_engine.template_growth",
+        "tercet_engine.template_sandbox",
+        "jinja2.filters",
+    ),
     max_bytes=8192,
     max_seconds=1.0,
 )

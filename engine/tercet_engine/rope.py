@@ -11,6 +11,8 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
+from tercet_engine.nearest import log, power
+
 Float64Array = npt.NDArray[np.float64]
 
 
@@ -59,8 +61,7 @@ class Rope:
     def frequencies(self, head_dim: int, max_context: int) -> Float64Array:
         """Radians per position of each pair, float64 [head_dim / 2]."""
         half = head_dim // 2
-        # Not by NumPy, whose powers have other last digits on CPUs with AVX-512 than elsewhere.
-        base = np.array([math.pow(self.theta, -(2 * pair / head_dim)) for pair in range(half)])
+        base = np.array([power(self.theta, -(2 * pair / head_dim)) for pair in range(half)])
         match self.scaling:
             case RopeScaling.NONE:
                 return base
@@ -83,7 +84,7 @@ class Rope:
         if self.scaling is RopeScaling.YARN:
             return yarn_attention_factor(self.factor)
         if self.scaling is RopeScaling.LONGROPE and self.factor > 1:
-            return math.sqrt(1 + math.log(self.factor) / math.log(self.original_context))
+            return math.sqrt(1 + log(self.factor) / log(self.original_context))
         return 1.0
 
     def _llama3(self, base: Float64Array) -> Float64Array:
@@ -98,7 +99,7 @@ class Rope:
 
         def dimension(rotations: float) -> float:
             wavelength = self.original_context / (rotations * 2 * math.pi)
-            return head_dim * math.log(wavelength) / (2 * math.log(self.theta))
+            return head_dim * log(wavelength) / (2 * log(self.theta))
 
         low, high = dimension(self.beta_fast), dimension(self.beta_slow)
         if self.truncate:
@@ -118,7 +119,7 @@ def yarn_attention_factor(
     """
 
     def attention_factor(weight: float) -> float:
-        return 0.1 * weight * math.log(factor) + 1 if factor > 1 else 1.0
+        return 0.1 * weight * log(factor) + 1 if factor > 1 else 1.0
 
     if scale and scale_all_dims:
         return attention_factor(scale) / attention_factor(scale_all_dims)

@@ -94,6 +94,9 @@ uint32_t Detect() {
   constexpr uint64_t kZmmState = 0xe6;      // and masks, upper halves, upper 16 registers
   constexpr uint64_t kTileState = 0x60000;  // tile configuration and data
 
+  // What compilers take for granted where there is AVX: SSE3 to SSE4.2 and POPCNT.
+  constexpr uint32_t kWithAvx = Bit(0) | Bit(9) | Bit(19) | Bit(20) | Bit(23);
+
   const Registers one = Cpuid(1, 0);
   const Registers seven = Cpuid(7, 0);
   const Registers more = seven.eax >= 1 ? Cpuid(7, 1) : Registers{};
@@ -106,10 +109,10 @@ uint32_t Detect() {
       features |= feature;
     }
   };
-  offer(HasAll(one.ecx, Bit(9)), kSsse3);
+  offer(HasAll(one.ecx, Bit(0) | Bit(9)), kSsse3);  // SSE3 too
   offer(HasAll(one.ecx, Bit(19)), kSse41);
   offer(HasAll(seven.ebx, Bit(8)), kBmi2);
-  if (HasAll(state, kYmmState) && HasAll(one.ecx, Bit(28))) {
+  if (HasAll(state, kYmmState) && HasAll(one.ecx, Bit(28) | kWithAvx)) {
     offer(HasAll(seven.ebx, Bit(5)), kAvx2);
     offer(HasAll(one.ecx, Bit(12)), kFma);
     offer(HasAll(one.ecx, Bit(29)), kF16c);

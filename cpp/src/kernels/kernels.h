@@ -39,7 +39,7 @@ constexpr size_t RoundUp(size_t n, size_t multiple) {
 
 // Instruction sets a kernel set may require, as bits. It is offered only if CPU *and* OS have all.
 enum CpuFeature : uint32_t {
-  kAvx2 = 1u << 0,  // AVX2, with OS support for 256-bit state
+  kAvx2 = 1u << 0,  // AVX2 and all that came before it, with OS support for 256-bit state
   kFma = 1u << 1,
   kF16c = 1u << 2,
   kBmi2 = 1u << 3,
@@ -48,7 +48,7 @@ enum CpuFeature : uint32_t {
   kAvx512Vbmi = 1u << 6,  // VBMI and VBMI2
   kAvxVnni = 1u << 7,
   kAmxInt8 = 1u << 8,  // and tiles, with OS support and this process's permission to use them
-  kSsse3 = 1u << 9,
+  kSsse3 = 1u << 9,    // and SSE3
   kSse41 = 1u << 10,
   kArmDotProd = 1u << 24,  // FEAT_DotProd; NEON itself is part of every AArch64 CPU
   kArmI8mm = 1u << 25,     // FEAT_I8MM

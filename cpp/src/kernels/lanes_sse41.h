@@ -153,7 +153,7 @@ inline float SquareRoot(float x) { return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x
 }
 inline Floats Fma(Floats a, Floats b, Floats c) {
   __m128i doubtful = _mm_setzero_si128();
-  const Floats result = Each<Floats>(
+  const auto result = Each<Floats>(
       [&](__m128 x, __m128 y, __m128 z) { return FmaIfSure(x, y, z, doubtful); }, a, b, c);
   return _mm_movemask_epi8(doubtful) == 0 ? result : DoubtfulFma(a, b, c);
 }

@@ -216,9 +216,9 @@ std::vector<uint8_t> HeadDots(const Kernels& kernels, size_t tokens) {
 std::vector<uint8_t> HeadDot(const Kernels& kernels) {
   const HeadCase head(kernels, 1);
   const WideRows x = head.wide();
-  std::vector<int32_t> out;
+  std::vector<int32_t> out(kRows);
   for (size_t n = 0; n < kRows; ++n) {
-    out.push_back(kernels.head_dot(&head.table[n * kCols], kCols, &x));
+    out[n] = kernels.head_dot(&head.table[n * kCols], kCols, &x);
   }
   return BytesOf(out);
 }

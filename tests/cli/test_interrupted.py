@@ -199,14 +199,12 @@ def test_a_killed_server_is_started_again_on_the_same_port_and_store(tmp_path: P
     with running_server(*flags) as running, httpx.Client(trust_env=False, timeout=30) as client:
         url, port = running.url, running.url.rpartition(":")[2]
         kept = client.post(f"{url}/v1/responses", json={"input": "hi", "max_output_tokens": 4})
-        begun = client.post(
-            f"{url}/v1/responses",
-            json={"input": "hi", "background": True, "max_output_tokens": 1900},
-        ).json()
         body = {"prompt": "a", "stream": True, "max_tokens": 1900, "ignore_eos": True}
         with client.stream("POST", f"{url}/v1/completions", json=body) as response:
             pieces = response.iter_raw()
             next(pieces)
+            asked = {"input": "hi", "background": True, "max_output_tokens": 1900}
+            begun = client.post(f"{url}/v1/responses", json={**asked, "ignore_eos": True}).json()
             running.process.send_signal(signal.SIGKILL)
             with pytest.raises(httpx.TransportError):
                 list(pieces)

@@ -42,6 +42,8 @@ def test_half_a_minute_of_everything_leaves_nothing_behind(tmp_path: Path) -> No
 
 @pytest.mark.timeout(400)
 def test_an_interrupted_one_tells_what_it_has_seen_and_leaves_no_process(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+
     with start(tmp_path, "--minutes", "30", "--restart-every", "0") as soak:
         deadline = time.monotonic() + 120
         log = tmp_path / "samples.jsonl"

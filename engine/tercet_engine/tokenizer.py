@@ -206,6 +206,9 @@ def _special_pattern(special: Iterable[tokenizers.AddedToken]) -> re.Pattern[str
 def _num_ids(backend: tokenizers.Tokenizer, added: Iterable[int]) -> int:
     """One more than the largest id; ids need not follow each other."""
     largest = max(itertools.chain(backend.get_vocab().values(), added), default=-1)
+    if largest < 0:
+        message = "the tokenizer has no tokens"
+        raise CheckpointError(message)
     if largest >= MAX_TOKENS:
         message = f"the tokenizer has a token of id {largest}; ids may be up to {MAX_TOKENS - 1}"
         raise CheckpointError(message)

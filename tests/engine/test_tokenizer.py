@@ -151,6 +151,13 @@ def test_a_tokenizer_that_draws_lots_is_refused(tmp_path: Path) -> None:
         Tokenizer.from_folder(tmp_path)
 
 
+def test_a_tokenizer_without_tokens_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_bytes((HOSTILE / "no-tokens-at-all").read_bytes())
+
+    with pytest.raises(CheckpointError, match="no tokens"):
+        Tokenizer.from_folder(tmp_path)
+
+
 def test_ids_need_not_follow_each_other(tmp_path: Path) -> None:
     content = (HOSTILE / "ids-beyond-their-number").read_bytes()
     (tmp_path / "tokenizer.json").write_bytes(content)

@@ -202,9 +202,9 @@ void HeadPack(const uint16_t* row, size_t cols, uint8_t* high, uint8_t* low, Hea
     const auto code = static_cast<uint32_t>(w + 128);
     const auto v = static_cast<int32_t>(32 * (code >> 4)) - 241;
     if (k < cols) {
-      facts->squares += w * w;
-      facts->products += w * v;
-      facts->middles += v * v;
+      facts->squares += int64_t{w} * w;
+      facts->products += int64_t{w} * v;
+      facts->middles += int64_t{v} * v;
     }
     if (high != nullptr) {
       SetNibble(high, k, code >> 4);
@@ -243,7 +243,7 @@ void HeadDots(const HeadMatrix* w, const WideRows* x, size_t tile_begin, size_t 
   const auto put = [&](size_t m, size_t n, const int16_t* values, size_t place) {
     int64_t sum = 0;
     for (size_t k = 0; k < w->cols; ++k) {
-      sum += values[k] * static_cast<int32_t>(NibbleOf(w->high + place, k));
+      sum += int64_t{values[k]} * NibbleOf(w->high + place, k);
     }
     out[m * out_stride + n] = static_cast<int32_t>(sum);
   };

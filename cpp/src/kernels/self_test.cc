@@ -363,13 +363,13 @@ std::vector<uint8_t> Attention(const Kernels& kernels, KvType kv_type, const voi
 
 std::vector<uint8_t> AttentionBf16(const Kernels& kernels) {
   constexpr size_t kKeysSize = AttentionShape::kHeadDim * kBlockSize;
-  const std::vector<uint16_t> cache = Numbers().Bf16(6 * 2 * kKeysSize);
+  const std::vector<uint16_t> cache = Numbers().Bf16(12 * kKeysSize);
   return Attention(kernels, kKvBf16, cache.data(), kKeysSize);
 }
 
 std::vector<uint8_t> AttentionFloat32(const Kernels& kernels) {
   constexpr size_t kKeysSize = AttentionShape::kHeadDim * kBlockSize;
-  const std::vector<float> cache = Numbers().Floats(6 * 2 * kKeysSize);
+  const std::vector<float> cache = Numbers().Floats(12 * kKeysSize);
   return Attention(kernels, kKvFloat32, cache.data(), kKeysSize);
 }
 
@@ -377,7 +377,7 @@ std::vector<uint8_t> AttentionFloat32(const Kernels& kernels) {
 std::vector<uint8_t> AttentionInt8(const Kernels& kernels) {
   constexpr size_t kHeadDim = AttentionShape::kHeadDim;
   constexpr size_t kKeysSize = Int8KvBytes(kHeadDim);
-  const Aligned cache(6 * 2 * kKeysSize);
+  const Aligned cache(12 * kKeysSize);
   auto* elements = reinterpret_cast<int8_t*>(cache.get());
   Numbers numbers;
   for (size_t token = 0; token < AttentionShape::kKeys; ++token) {
@@ -385,7 +385,7 @@ std::vector<uint8_t> AttentionInt8(const Kernels& kernels) {
     kernels.attention.store_int8(numbers.Floats(kHeadDim).data(), numbers.Floats(kHeadDim).data(),
                                  kHeadDim, token % kBlockSize, block, block + kKeysSize);
   }
-  std::vector<uint8_t> bytes(cache.get(), cache.get() + 6 * 2 * kKeysSize);
+  std::vector<uint8_t> bytes(cache.get(), cache.get() + 12 * kKeysSize);
   const std::vector<uint8_t> out = Attention(kernels, kKvInt8, elements, kKeysSize);
   bytes.insert(bytes.end(), out.begin(), out.end());
   return bytes;

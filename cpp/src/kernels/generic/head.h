@@ -69,7 +69,7 @@ inline void HeadPack(const uint16_t* row, size_t cols, uint8_t* high, uint8_t* l
     int32_t products = 0;
     int32_t middles = 0;
     for (size_t k = 0; k < count; ++k) {
-      const int32_t w = columns.weights[k];
+      const int32_t w = +columns.weights[k];
       const int32_t v = 32 * highs[k] - 241;
       squares += w * w;
       products += w * v;

@@ -8,6 +8,7 @@ GGUF_PLACES = ("gguf/test_placement",)
 MEMORY = ("test_memory_plan",)
 SHARING = ("test_memory_sharing",)
 TEMPLATE = ("test_chat_template",)
+SANDBOX = ("test_template_sandbox",)
 GRAMMAR = ("test_constraints", "test_grammar")
 PARAMS = ("test_sampling_params",)
 MACHINE = ("test_scheduler", "test_scheduler_machine")
@@ -199,17 +200,17 @@ MUTANTS = (
     ),
     Mutant(
         "a template may count without end",
-        "chat_template",
-        "        if self._left < 0:\n",
+        "template_work",
+        "        if self._numbers_left < 0:\n",
         "        if False:\n",
         TEMPLATE,
     ),
     Mutant(
-        "a template may multiply texts",
-        "chat_template",
-        'if operator == "**" or not all',
-        'if operator == "**" and not all',
-        TEMPLATE,
+        "what a template's tests look through is free",
+        "template_sandbox",
+        "        for arg in args:\n            _work(context).touch(arg)\n        return test(",
+        "        return test(",
+        SANDBOX,
     ),
     Mutant(
         "special tokens in another case act",
@@ -235,8 +236,8 @@ MUTANTS = (
     Mutant(
         "JSON in a prompt is escaped for pages",
         "chat_template",
-        "json.dumps(value, ensure_ascii=False,",
-        "json.dumps(value, ensure_ascii=True,",
+        "value, ensure_ascii=False, indent=indent",
+        "value, ensure_ascii=True, indent=indent",
         TEMPLATE,
     ),
     Mutant(

@@ -233,8 +233,8 @@ MUTANTS = (
     server(
         "a full line is noticed after the body",
         "middleware/line_limit",
-        '"/v1/messages", "/v1/responses"),',
-        '"/v1/responses"),',
+        'scope["path"] in WORK',
+        'scope["path"] == "/v1/completions"',
         LINE,
     ),
     server(

@@ -19,8 +19,9 @@ Engines = tuple[AsyncEngine, AsyncEngine]
 
 @pytest.fixture
 def engines(toy_engines: Callable[..., AsyncEngine]) -> Engines:
-    """One writes only the letter x, the other only y, and has a shorter context."""
-    first, second = toy_engines(letters="x"), toy_engines(letters="y", max_context=256)
+    """One writes only the letter x, the other only y in a shorter context; neither ends a turn."""
+    first = toy_engines(letters="x", end_every=0)
+    second = toy_engines(letters="y", end_every=0, max_context=256)
     second.info = dataclasses.replace(second.info, model_id="toy2")
     return first, second
 

@@ -1,11 +1,13 @@
 """llguidance, told what we want of it and how much it may take."""
 
+import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer, grammar_from
 
 from tercet_engine.grammar import GrammarKind, GrammarSpec
+from tercet_engine.grammar_bounds import LIMITS
 from tercet_engine.schema_formats import with_implications
 
 if TYPE_CHECKING:
@@ -28,16 +30,18 @@ class GrammarBackend:
     def __init__(self, tokenizer: str, vocab_size: int, end_tokens: Sequence[int]) -> None:
         self._tokens = LLTokenizer(tokenizer, n_vocab=vocab_size, eos_token=list(end_tokens))
 
-    def matcher(self, spec: GrammarSpec) -> LLMatcher:
-        """Compile a grammar; whether it could be is for the matcher to say.
-
-        Raises:
-            ValueError: it is not even written in its language.
-        """
-        return LLMatcher(self._tokens, _grammar_of(spec), log_level=0, limits=_limits())
+    def matcher(self, grammar: str) -> LLMatcher:
+        """Compile what `notation` gives; whether it could be is for the matcher to say."""
+        limits: dict[str, Any] = dict(LIMITS)
+        return LLMatcher(self._tokens, grammar, log_level=0, limits=LLParserLimits(**limits))
 
 
-def _grammar_of(spec: GrammarSpec) -> str:
+def notation(spec: GrammarSpec) -> str:
+    """A grammar in llguidance's own form. It costs as much as reading it.
+
+    Raises:
+        ValueError: it is not even written in its language.
+    """
     match spec.kind:
         case GrammarKind.JSON_SCHEMA:
             text = with_implications(spec.text)
@@ -53,20 +57,16 @@ def _grammar_of(spec: GrammarSpec) -> str:
         case GrammarKind.REGEX:
             return grammar_from("regex", spec.text)
         case GrammarKind.CHOICE:
-            return grammar_from("choice", spec.text)
+            return grammar_from("choice", _list_of_texts(spec.text))
         case GrammarKind.LARK:
             return grammar_from("lark", spec.text)
         case GrammarKind.GBNF:
             return grammar_from("gbnf", spec.text)
 
 
-def _limits() -> LLParserLimits:
-    return LLParserLimits(
-        max_items_in_row=2000,
-        initial_lexer_fuel=1_000_000,  # about 20 ms
-        step_lexer_fuel=200_000,  # about 14 ms
-        step_max_items=50_000,  # about 3 ms
-        max_lexer_states=16_000,  # about 10 to 30 MB
-        max_grammar_size=500_000,
-        verbose_errors=False,
-    )
+def _list_of_texts(text: str) -> str:
+    choices = json.loads(text)
+    if isinstance(choices, list) and all(isinstance(choice, str) for choice in choices):
+        return text
+    message = "it is no list of texts"
+    raise ValueError(message)

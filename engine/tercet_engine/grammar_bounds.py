@@ -1,12 +1,13 @@
-"""Grammars that are short to write and take minutes to compile, known by their looks.
+"""What a grammar may cost: the bounds that llguidance is told, and two that it does not know.
 
-Nothing can stop a compilation that has begun. Most of what is costly has bounds within llguidance;
-these are the others: a number's multiples, whose automaton has as many states as the least common
-multiple has units, and chains of rules, whose cost grows with their square.
+Those are known by their looks, and refused with words that say what is too large: a number's
+multiples, whose automaton has as many states as the least common multiple has units, and chains of
+rules, whose cost grows with their square. What else is dear to compile `grammar_trial` finds out.
 """
 
 import math
 import re
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
@@ -14,6 +15,15 @@ from tercet_engine.grammar import GrammarKind
 
 MAX_MULTIPLE: Final = 2**17  # about 0.3 s
 MAX_RULES: Final = 500  # about 2 s
+LIMITS: Final[Mapping[str, int | bool]] = {
+    "max_items_in_row": 2000,
+    "initial_lexer_fuel": 1_000_000,  # about 20 ms
+    "step_lexer_fuel": 200_000,  # about 14 ms
+    "step_max_items": 50_000,  # about 3 ms
+    "max_lexer_states": 16_000,  # about 10 to 30 MB
+    "max_grammar_size": 500_000,
+    "verbose_errors": False,
+}
 
 _ESCAPE: Final = re.compile(r"\\u00([2-7][0-9a-fA-F])")
 _MULTIPLE: Final = re.compile(r'"multipleOf"\s*:\s*([-+.0-9eE]{1,400})')

@@ -1,11 +1,12 @@
 """Compiles grammars on a thread of its own, so that nobody else's answer waits for them.
 
-Compiling takes from microseconds to a fraction of a second. What was compiled is kept. Text, time,
-memory and each step's work have bounds, set below.
+Compiling takes from microseconds to a fraction of a second, twice: first in a process that may be
+stopped, then here. What was compiled is kept. Text, time, memory and each step's work have bounds.
 """
 
 import asyncio
 import hashlib
+import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,8 @@ import numpy as np
 
 from tercet_engine.errors import GrammarFailed, InvalidGrammar
 from tercet_engine.grammar import Grammar, GrammarSpec
-from tercet_engine.grammar_bounds import find_excess
+from tercet_engine.grammar_bounds import LIMITS, find_excess
+from tercet_engine.grammar_trial import GrammarTrial, TrialFailed
 from tercet_engine.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ MAX_GRAMMAR_BYTES: Final = 256 * 1024
 MAX_CACHED_GRAMMARS: Final = 128
 MAX_COMPILE_SECONDS: Final = 10.0
 """Waiting for earlier ones included."""
+_STACK_BYTES: Final = 8 << 20
+"""Of threads begun from then on: twice what a trial has, whatever `ulimit -s` says."""
 
 
 class GrammarCompiler:
@@ -39,10 +43,13 @@ class GrammarCompiler:
     """
 
     def __init__(self, tokenizer: Tokenizer, vocab_size: int, end_tokens: Iterable[int]) -> None:
+        if threading.stack_size() < _STACK_BYTES:
+            threading.stack_size(_STACK_BYTES)
         self._text_of_tokenizer = tokenizer.to_json
         self._vocab_size = vocab_size
         self._end_tokens = sorted(end_tokens)
         self._backend: GrammarBackend | None = None
+        self._trial = GrammarTrial(tokenizer.special_tokens, vocab_size, LIMITS)
         self._cache: OrderedDict[bytes, Grammar] = OrderedDict()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="tercet-grammar")
 
@@ -82,25 +89,32 @@ class GrammarCompiler:
     def close(self) -> None:
         """Compile no more."""
         self._worker.shutdown(wait=False, cancel_futures=True)
+        self._trial.close()
 
     def _compile(self, spec: GrammarSpec) -> Grammar:
         if excess := find_excess(spec.kind, spec.text):
             raise InvalidGrammar(spec.param, f"cannot be enforced: {excess}")
         # Some 12 MB, which most servers never need.
-        from tercet_engine.grammar_backend import GrammarBackend  # noqa: PLC0415
+        from tercet_engine.grammar_backend import GrammarBackend, notation  # noqa: PLC0415
 
+        try:
+            grammar = notation(spec)
+        except ValueError as error:
+            raise InvalidGrammar(spec.param, f"cannot be read: {_first_line(error)}") from None
+        try:
+            self._trial.run(grammar)
+        except TrialFailed as error:
+            message = f"cannot be enforced: {_first_line(error)}"
+            raise InvalidGrammar(spec.param, message) from None
         if self._backend is None:  # a second or so for a large vocabulary, hence not at load
             self._backend = GrammarBackend(
                 self._text_of_tokenizer(), self._vocab_size, self._end_tokens
             )
-        try:
-            matcher = self._backend.matcher(spec)
-        except ValueError as error:
-            raise InvalidGrammar(spec.param, f"cannot be read: {_first_line(error)}") from None
+        matcher = self._backend.matcher(grammar)
         if matcher.is_error():
             reason = _first_line(matcher.get_error())
             raise InvalidGrammar(spec.param, f"cannot be enforced: {reason}")
-        compiled = Grammar(matcher, partial(self._backend.matcher, spec), self._vocab_size)
+        compiled = Grammar(matcher, partial(self._backend.matcher, grammar), self._vocab_size)
         try:
             self._try(compiled)
         except GrammarFailed:

@@ -15,6 +15,27 @@ GGUF_TEXT = ("gguf/test_byte_pairs", "gguf/test_sentence_pieces", "gguf/test_voc
 
 MUTANTS = (
     Mutant(
+        "a grammar is compiled without a trial",
+        "grammar_compiler",
+        "            self._trial.run(grammar)\n",
+        "            pass\n",
+        ("test_grammar_trial",),
+    ),
+    Mutant(
+        "a trial has all the time in the world",
+        "grammar_child",
+        'known["max_cpu_seconds"])',
+        "600)",
+        ("test_grammar_trial",),
+    ),
+    Mutant(
+        "a trial that was ended by others is not begun again",
+        "grammar_trial",
+        "self._process is None or self._process.has_ended",
+        "self._process is None",
+        ("test_grammar_trial",),
+    ),
+    Mutant(
         "a block is known by its own tokens only",
         "block_pool",
         "hashlib.blake2b(parent + array",

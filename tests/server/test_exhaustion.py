@@ -92,6 +92,16 @@ REFUSED = {
             }
         ]
     ),
+    "a number that its compiler dies of": schema({"const": -(2**63)}),
+    "references that overflow a stack": schema(
+        {
+            "$ref": "#/$defs/0",
+            "$defs": {
+                **{str(i): {"prefixItems": [{"$ref": f"#/$defs/{i + 1}"}]} for i in range(2000)},
+                "2000": {},
+            },
+        }
+    ),
     "a schema of itself": schema({"$ref": "#"}),
     "a schema that lies elsewhere": schema({"$ref": "file:///etc/passwd"}),
     "a schema on the network": schema({"$ref": "http://169.254.169.254/latest"}),

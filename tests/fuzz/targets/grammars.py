@@ -64,9 +64,11 @@ def seeds() -> Sequence[bytes]:
     cases: list[dict[str, Any]] = [
         {"kind": GrammarKind.JSON_SCHEMA, "text": person},
         {"kind": GrammarKind.JSON_SCHEMA, "text": {"allOf": [{"type": "object"}, {"not": {}}]}},
+        {"kind": GrammarKind.JSON_SCHEMA, "text": {"type": "integer", "minimum": -(2**63)}},
         {"kind": GrammarKind.REGEX, "text": "(ab|c)+[0-9]{1,3}"},
         {"kind": GrammarKind.CHOICE, "text": ["yes", "no"]},
         {"kind": GrammarKind.LARK, "text": 'start: "a" b?\nb: /x+/'},
+        {"kind": GrammarKind.LARK, "text": "start: A\nA: /.*a/ & /.*b./"},
         {"kind": GrammarKind.GBNF, "text": 'root ::= "a" b\nb ::= [0-9]+'},
     ]
     return [json.dumps(case).encode() for case in cases]

@@ -1,0 +1,90 @@
+"""The program of the process in which grammars are tried: it compiles what it reads, and says so.
+
+Run as a file, it imports llguidance and nothing of ours, so that it starts in a tenth of a second.
+Whatever a grammar does to it, crash it, fill its memory or never end, ends it and nobody else. It
+leaves by itself when it was asked nothing for a while, or when who would ask has ended.
+
+It reads messages: a length of 4 bytes, the least first, and as many bytes. The first is a JSON
+object of what it must know, each later one a grammar in llguidance's own form. To each grammar it
+answers with one line of JSON: what is wrong with it, or null.
+"""
+
+import array
+import json
+import resource
+import select
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from io import FileIO
+from typing import Any
+
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer
+
+STACK_BYTES = 4 << 20
+"""A schema's references are followed by recursion. Threads that compile for good have more."""
+
+
+def main() -> int:
+    """Try grammars until there are no more; returns the status to end with."""
+    messages = _messages()
+    known = json.loads(next(messages))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (known["max_bytes"], known["max_bytes"]))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's: the server decides when it ends
+    tokens = LLTokenizer(
+        known["tokenizer"], n_vocab=known["vocab_size"], eos_token=known["end_tokens"], slices=[]
+    )
+    threading.stack_size(STACK_BYTES)
+    for message in messages:
+        faults: list[str | None] = []
+        arguments = (tokens, known["limits"], message.decode(), faults)
+        thread = threading.Thread(target=_try, args=arguments)
+        signal.setitimer(signal.ITIMER_PROF, known["max_cpu_seconds"])  # it would end the process
+        thread.start()
+        thread.join()
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        if not faults:
+            return 1
+        sys.stdout.write(json.dumps(faults[0]) + "\n")
+        sys.stdout.flush()
+    return 0
+
+
+def _try(
+    tokens: LLTokenizer, limits: dict[str, Any], grammar: str, faults: list[str | None]
+) -> None:
+    """Compile a grammar and take its first two steps, as each of its completions would."""
+    matcher = LLMatcher(tokens, grammar, log_level=0, limits=LLParserLimits(**limits))
+    fault = matcher.get_error() if matcher.is_error() else None
+    for _ in range(0 if fault else 2):
+        mask = array.array("I", bytes(-(-tokens.vocab_size // 32) * 4))
+        matcher.unsafe_compute_mask_ptr(mask.buffer_info()[0], len(mask) * mask.itemsize)
+        word = next((index for index, bits in enumerate(mask) if bits), None)
+        if word is None or matcher.is_error():
+            break  # for the model's own tokens to say
+        matcher.consume_token(word * 32 + (mask[word] & -mask[word]).bit_length() - 1)
+    faults.append(fault)
+
+
+def _messages() -> Iterator[bytes]:
+    source = FileIO(0, closefd=False)  # unbuffered: what select says is so
+    idle_seconds = 60
+    while select.select([source], [], [], idle_seconds)[0]:
+        head = _exactly(source, 4)
+        if len(head) < 4:
+            return
+        yield _exactly(source, int.from_bytes(head, "little"))
+
+
+def _exactly(source: FileIO, size: int) -> bytes:
+    """As many bytes, or fewer at the end."""
+    content = b""
+    while len(content) < size and (piece := source.read(size - len(content))):
+        content += piece
+    return content
+
+
+if __name__ == "__main__":
+    sys.exit(main())

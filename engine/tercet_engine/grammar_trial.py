@@ -1,0 +1,189 @@
+"""Tries grammars in a process of their own before anybody compiles them for good.
+
+llguidance follows a schema's references by recursion and intersects patterns by enumeration: a
+few hundred bytes can overflow its stack, which would end the server, or keep it busy for hours, and
+nothing can stop a compilation that has begun. A process can be stopped. A grammar that does not
+come through within time and memory is refused; one that does costs the same once more, here.
+
+The process knows the model's special tokens and the 256 bytes instead of its vocabulary, for what a
+grammar costs before its first token depends on neither. It takes some 50 MB, and none where nobody
+asks for grammars.
+"""
+
+import json
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from tokenizers.pre_tokenizers import ByteLevel
+
+MAX_CPU_SECONDS: Final = 5.0
+MAX_WALL_SECONDS: Final = 30.0
+"""Where others have the processors."""
+MAX_BYTES: Final = 512 << 20
+_CHILD: Final = Path(__file__).with_name("grammar_child.py")
+_GRACE_SECONDS: Final = 0.2
+_PIECE_BYTES: Final = 1 << 16
+_NUM_BYTES: Final = 256
+_TOO_LONG: Final = f"it takes longer than {MAX_CPU_SECONDS:.0f} s to compile; simplify it"
+_TOO_MUCH: Final = (
+    "its compiler fails on it: too deep a recursion, too much memory or a number out of its range; "
+    "simplify it"
+)
+
+
+class TrialFailed(Exception):
+    """A grammar did not come through, in words."""
+
+
+class GrammarTrial:
+    """A process that compiles one grammar at a time; begun when it is first needed.
+
+    Args:
+        special_tokens: texts that a grammar may name as tokens.
+        vocab_size: of the model.
+        limits: what llguidance is to keep to.
+    """
+
+    def __init__(
+        self, special_tokens: Iterable[str], vocab_size: int, limits: Mapping[str, int | bool]
+    ) -> None:
+        special = list(special_tokens)
+        known = {
+            "tokenizer": json.dumps(_tokenizer_of_bytes(special)),
+            "vocab_size": max(vocab_size, _NUM_BYTES + len(special)),
+            "end_tokens": [_NUM_BYTES if special else 0],
+            "limits": dict(limits),
+            "max_cpu_seconds": MAX_CPU_SECONDS,
+            "max_bytes": MAX_BYTES,
+        }
+        self._greeting = json.dumps(known)
+        self._lock = threading.Lock()
+        self._process: _Process | None = None
+        self._is_closed = False
+
+    def run(self, grammar: str) -> None:
+        """Compile a grammar at a distance. For one thread at a time.
+
+        Args:
+            grammar: in llguidance's own form.
+
+        Raises:
+            TrialFailed: it is wrong, or did not come through within the bounds.
+        """
+        while (answer := self._begun().ask(grammar)) is None:
+            status = self._end()
+            if status == 0 and not self._is_closed:  # it was just leaving, for want of grammars
+                continue
+            raise TrialFailed(_TOO_LONG if status == -signal.SIGPROF else _TOO_MUCH)
+        if (fault := json.loads(answer)) is not None:
+            raise TrialFailed(fault)
+
+    def close(self) -> None:
+        """End the process and begin none again, whoever may be waiting for it."""
+        self._is_closed = True
+        self._end()
+
+    def _begun(self) -> "_Process":
+        with self._lock:
+            if self._is_closed:
+                message = "the engine has been closed"
+                raise TrialFailed(message)
+            if self._process is None or self._process.has_ended:
+                try:
+                    self._process = _Process()
+                except OSError as error:
+                    message = f"it could not be tried, for no process began: {error.strerror}"
+                    raise TrialFailed(message) from None
+                self._process.send(self._greeting)
+            return self._process
+
+    def _end(self) -> int:
+        with self._lock:
+            process, self._process = self._process, None
+        return process.end() if process else -signal.SIGKILL
+
+
+class _Process:
+    """The child. It is ended with this object at the latest."""
+
+    def __init__(self) -> None:
+        self._popen = subprocess.Popen(  # noqa: S603 -- our own words
+            [sys.executable, "-P", str(_CHILD)],
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        weakref.finalize(self, _end, self._popen)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it left by itself, or was ended by somebody else."""
+        return self._popen.poll() is not None
+
+    def ask(self, grammar: str) -> bytes | None:
+        """The line it answers with; None: it has ended, or should."""
+        self.send(grammar)
+        answer, stream = b"", self._popen.stdout
+        assert stream is not None
+        deadline = time.monotonic() + MAX_WALL_SECONDS
+        while not answer.endswith(b"\n"):
+            seconds = max(0.0, deadline - time.monotonic())
+            if not select.select([stream], [], [], seconds)[0]:
+                self._popen.send_signal(signal.SIGPROF)
+                return None
+            if not (piece := stream.read(_PIECE_BYTES)):
+                return None
+            answer += piece
+        return answer
+
+    def send(self, message: str) -> None:
+        """Send one message; that it cannot be taken shows in the answer."""
+        content = message.encode("utf-8", "replace")
+        left = memoryview(len(content).to_bytes(4, "little") + content)
+        assert self._popen.stdin is not None
+        with suppress(BrokenPipeError):
+            while left:
+                left = left[self._popen.stdin.write(left) :]
+
+    def end(self) -> int:
+        """End it, if it has not ended by itself; returns its status."""
+        return _end(self._popen)
+
+
+def _end(popen: "subprocess.Popen[bytes]") -> int:
+    try:
+        popen.wait(_GRACE_SECONDS)  # its output is closed a little before it is gone
+    except subprocess.TimeoutExpired:
+        popen.kill()
+    for stream in (popen.stdin, popen.stdout):
+        if stream is not None:
+            stream.close()
+    return popen.wait()
+
+
+def _tokenizer_of_bytes(special: list[str]) -> dict[str, Any]:
+    """A `tokenizer.json` of the 256 bytes and special tokens."""
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    added = [
+        {"id": _NUM_BYTES + index, "content": text, "special": True, **flags}
+        for index, text in enumerate(special)
+    ]
+    chars = sorted(ByteLevel.alphabet())
+    form = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
+    return {
+        "version": "1.0",
+        "added_tokens": added,
+        "pre_tokenizer": {**form, "use_regex": False},
+        "decoder": form,
+        "model": {"type": "BPE", "vocab": {c: i for i, c in enumerate(chars)}, "merges": []},
+    }

@@ -11,6 +11,7 @@ import asyncio
 import atexit
 import contextlib
 import errno
+import gc
 import os
 import signal
 import socket
@@ -107,11 +108,35 @@ def serve(
     check_open_files()
     check_tls(settings)
     route_logging(settings)
-    with contextlib.closing(_listen(settings)) as listener:
+
+    def ready(url: str, models: ServedModels) -> None:
+        _leave_to_itself_what_stays()
+        if on_ready:
+            on_ready(url, models)
+
+    with contextlib.closing(_listen(settings)) as listener, _collecting_all_at_the_end():
         server = Server(settings)
         with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-            runner.run(server.run_to_end(listener, lambda: load(settings, progress_of), on_ready))
+            runner.run(server.run_to_end(listener, lambda: load(settings, progress_of), ready))
     return 0
+
+
+def _leave_to_itself_what_stays() -> None:
+    """Keep the garbage collector from what is there when serving begins: over 100,000 objects.
+
+    A full pass halts every request. Without those it takes under a millisecond at rest instead of 84, and comes when
+    requests have left a quarter of what they hold, not a quarter of everything.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+@contextlib.contextmanager
+def _collecting_all_at_the_end() -> Iterator[None]:
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _listen(settings: Settings) -> socket.socket:

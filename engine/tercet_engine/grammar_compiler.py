@@ -18,6 +18,7 @@ import numpy as np
 from tercet_engine.errors import GrammarFailed, InvalidGrammar
 from tercet_engine.grammar import Grammar, GrammarSpec
 from tercet_engine.grammar_bounds import LIMITS, find_excess
+from tercet_engine.grammar_intersections import find_intersection
 from tercet_engine.grammar_trial import GrammarTrial, TrialFailed
 from tercet_engine.tokenizer import Tokenizer
 
@@ -101,6 +102,8 @@ class GrammarCompiler:
             grammar = notation(spec)
         except ValueError as error:
             raise InvalidGrammar(spec.param, f"cannot be read: {_first_line(error)}") from None
+        if excess := find_intersection(grammar):
+            raise InvalidGrammar(spec.param, f"cannot be enforced: {excess}")
         try:
             self._trial.run(grammar)
         except TrialFailed as error:

@@ -15,6 +15,34 @@ GGUF_TEXT = ("gguf/test_byte_pairs", "gguf/test_sentence_pieces", "gguf/test_voc
 
 MUTANTS = (
     Mutant(
+        "intersections are not counted",
+        "grammar_compiler",
+        "if excess := find_intersection(grammar):",
+        "if excess := find_intersection(grammar) and False:",
+        ("test_grammar_intersections",),
+    ),
+    Mutant(
+        "an allOf counts as its greatest member",
+        "grammar_intersections",
+        'sum(map(self._of, _list(schema, "allOf")))',
+        'self._most(_list(schema, "allOf"))',
+        ("test_grammar_intersections",),
+    ),
+    Mutant(
+        "what is referred to is not counted",
+        "grammar_intersections",
+        "number += self._of_target(reference)",
+        "number += 0",
+        ("test_grammar_intersections",),
+    ),
+    Mutant(
+        "quotes in a comment hide operators",
+        "grammar_intersections",
+        "      | (?:\\#|//)[^\\n]*                   # a comment\n",
+        "",
+        ("test_grammar_intersections",),
+    ),
+    Mutant(
         "a grammar is compiled without a trial",
         "grammar_compiler",
         "            self._trial.run(grammar)\n",

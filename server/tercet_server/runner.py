@@ -32,6 +32,7 @@ from tercet_engine import (
     load_engines,
     tell_of_lost_pages,
 )
+from tercet_server.allocator import keep_few_arenas
 from tercet_server.app import close_responses, create_app
 from tercet_server.config_file import InvalidConfigFile
 from tercet_server.daemon_thread import run_in_daemon_thread
@@ -108,6 +109,7 @@ def serve(
     check_open_files()
     check_tls(settings)
     route_logging(settings)
+    keep_few_arenas()
 
     def ready(url: str, models: ServedModels) -> None:
         _leave_to_itself_what_stays()

@@ -1,18 +1,28 @@
-"""Schemas and grammars that clients offer: compiled and tried, or refused in words, in time."""
+"""Schemas and grammars that clients offer: compiled and tried, or refused in words, in time.
+
+What was compiled is followed for a few tokens, since its steps happen on the engine's thread.
+"""
 
 import json
+import random
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import numpy as np
+
 from tercet_engine import InvalidGrammar
-from tercet_engine.grammar import GrammarKind, GrammarSpec
+from tercet_engine.errors import GrammarFailed
+from tercet_engine.grammar import Constraint, GrammarKind, GrammarSpec
 from tercet_engine.grammar_compiler import GrammarCompiler
 from tests.fuzz.json_mutator import json_mutator
 from tests.fuzz.refusals import refused
-from tests.fuzz.target import Target
+from tests.fuzz.target import Finding, Target
 from tests.oracle.toy_engine import EOS, EOT, VOCAB_SIZE, byte_tokenizer
 
 _KINDS: Final = {kind.value: kind for kind in GrammarKind}
+_NUM_STEPS: Final = 12
+_MAX_STEP_SECONDS: Final = 1.0
 _WORDS: Final = (
     *("type", "properties", "required", "items", "prefixItems", "enum", "const", "allOf", "anyOf"),
     *("oneOf", "not", "$ref", "$defs", "pattern", "format", "minLength", "maxLength", "minItems"),
@@ -88,12 +98,31 @@ def open_target() -> Callable[[bytes], str]:
         named = case.get("kind") if isinstance(case, dict) else None
         kind = _KINDS.get(named if isinstance(named, str) else "", GrammarKind.JSON_SCHEMA)
         try:
-            compiler._compile(GrammarSpec(kind, text, "schema"))
+            grammar = compiler._compile(GrammarSpec(kind, text, "schema"))
         except InvalidGrammar as error:
             return refused(InvalidGrammar("schema", ascii(str(error))))
-        return "compiled"
+        return _walk(grammar.start(), random.Random(data))
 
     return run
+
+
+def _walk(constraint: Constraint, rng: random.Random) -> str:
+    """Take steps as a completion would; each halts the engine while it takes."""
+    for _ in range(_NUM_STEPS):
+        began = time.thread_time()
+        try:
+            mask = constraint.mask()
+            tokens = np.flatnonzero(np.unpackbits(mask.view(np.uint8), bitorder="little"))
+            token = int(tokens[rng.randrange(len(tokens))])
+            if token in (EOS, EOT):
+                break
+            constraint.accept(token)
+        except GrammarFailed:
+            return "failed in a step"
+        finally:
+            if (seconds := time.thread_time() - began) > _MAX_STEP_SECONDS:
+                raise Finding(f"a step took {seconds:.1f} s")
+    return "compiled"
 
 
 TARGET = Target(

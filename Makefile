@@ -177,8 +177,8 @@ mutants: $(STAMP_DEV) $(STAMP_CORE) ## every listed mutant must die
 load-test: $(STAMP_DEV) $(STAMP_CORE) ## a minute of 64 clients, a third of whom hang up
 	$(BIN)/python -m benchmarks.load $(ARGS)
 
-soak: $(STAMP_BENCH) $(STAMP_CORE) ## half an hour of everything that clients do: a verdict and a picture (MINUTES=3 MODEL=...)
-	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),30) $(if $(MODEL),--model $(MODEL)) $(ARGS)
+soak: $(STAMP_BENCH) $(STAMP_CORE) ## 45 minutes of everything that clients do: a verdict and a picture (MINUTES=3 MODEL=...)
+	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),45) $(if $(MODEL),--model $(MODEL)) $(ARGS)
 
 dist: $(STAMP_SERVE) ## what is published: the sdist and a wheel built from it, tried in a fresh environment
 	-$(BIN)/python -m pip install --quiet --group dist

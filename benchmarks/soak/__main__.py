@@ -1,6 +1,6 @@
-"""Soak a server: half an hour of everything that clients do; then a verdict and a picture.
+"""Soak a server: 45 minutes of everything that clients do; then a verdict and a picture.
 
-    python -m benchmarks.soak                              # the embedded model, 30 minutes
+    python -m benchmarks.soak                              # the embedded model, 45 minutes
     python -m benchmarks.soak --minutes 3 --results build  # a short one; its picture elsewhere
     python -m benchmarks.soak --model ORG/NAME -- --context 4096   # flags of `tercet serve`
 
@@ -63,7 +63,7 @@ def parse() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--minutes", type=float, default=30, help="of traffic (default: 30)")
+    parser.add_argument("--minutes", type=float, default=45, help="of traffic (default: 45)")
     parser.add_argument("--clients", type=int, default=48, help="at once (default: 48)")
     parser.add_argument("--model", help="as `tercet serve` takes it; unset: the embedded one")
     parser.add_argument(

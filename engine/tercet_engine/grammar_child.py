@@ -22,6 +22,7 @@ from typing import Any
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
+_IDLE_SECONDS = 60
 STACK_BYTES = 4 << 20
 """A schema's references are followed by recursion. Threads that compile for good have more."""
 
@@ -29,10 +30,11 @@ STACK_BYTES = 4 << 20
 def main() -> int:
     """Try grammars until there are no more; returns the status to end with."""
     messages = _messages()
-    known = json.loads(next(messages))
+    known = json.loads(next(messages, b"null"))
+    if known is None:
+        return 0
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (known["max_bytes"], known["max_bytes"]))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's: the server decides when it ends
     tokens = LLTokenizer(
         known["tokenizer"], n_vocab=known["vocab_size"], eos_token=known["end_tokens"], slices=[]
     )
@@ -70,8 +72,9 @@ def _try(
 
 def _messages() -> Iterator[bytes]:
     source = FileIO(0, closefd=False)  # unbuffered: what select says is so
-    idle_seconds = 60
-    while select.select([source], [], [], idle_seconds)[0]:
+    readable = select.poll()
+    readable.register(source)
+    while readable.poll(_IDLE_SECONDS * 1000):
         head = _exactly(source, 4)
         if len(head) < 4:
             return

@@ -50,7 +50,7 @@ class GrammarCompiler:
         self._vocab_size = vocab_size
         self._end_tokens = sorted(end_tokens)
         self._backend: GrammarBackend | None = None
-        self._trial = GrammarTrial(tokenizer.special_tokens, vocab_size, LIMITS)
+        self._trial = GrammarTrial(tokenizer.added_tokens, vocab_size, LIMITS)
         self._cache: OrderedDict[bytes, Grammar] = OrderedDict()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="tercet-grammar")
 

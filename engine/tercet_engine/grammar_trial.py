@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +33,8 @@ _CHILD: Final = Path(__file__).with_name("grammar_child.py")
 _GRACE_SECONDS: Final = 0.2
 _PIECE_BYTES: Final = 1 << 16
 _NUM_BYTES: Final = 256
+_ENDED_BY_OTHERS: Final = frozenset({0, signal.SIGINT, signal.SIGKILL, signal.SIGTERM})
+"""With which a process ends that was not asked enough, or that the system or somebody ended."""
 _TOO_LONG: Final = f"it takes longer than {MAX_CPU_SECONDS:.0f} s to compile; simplify it"
 _TOO_MUCH: Final = (
     "its compiler fails on it: too deep a recursion, too much memory or a number out of its range; "
@@ -48,30 +50,31 @@ class GrammarTrial:
     """A process that compiles one grammar at a time; begun when it is first needed.
 
     Args:
-        special_tokens: texts that a grammar may name as tokens.
+        added_tokens: the model's tokens beside its vocabulary, by their texts, and whether they are
+            special: a grammar may name them.
         vocab_size: of the model.
         limits: what llguidance is to keep to.
     """
 
     def __init__(
-        self, special_tokens: Iterable[str], vocab_size: int, limits: Mapping[str, int | bool]
+        self, added_tokens: Mapping[str, bool], vocab_size: int, limits: Mapping[str, int | bool]
     ) -> None:
-        special = list(special_tokens)
         known = {
-            "tokenizer": json.dumps(_tokenizer_of_bytes(special)),
-            "vocab_size": max(vocab_size, _NUM_BYTES + len(special)),
-            "end_tokens": [_NUM_BYTES if special else 0],
+            "tokenizer": json.dumps(_tokenizer_of_bytes(added_tokens)),
+            "vocab_size": max(vocab_size, _NUM_BYTES + len(added_tokens)),
+            "end_tokens": [_NUM_BYTES if added_tokens else 0],
             "limits": dict(limits),
             "max_cpu_seconds": MAX_CPU_SECONDS,
             "max_bytes": MAX_BYTES,
         }
         self._greeting = json.dumps(known)
-        self._lock = threading.Lock()
         self._process: _Process | None = None
         self._is_closed = False
+        self._at_work = threading.Lock()
+        """Held by who asks; only they begin a process, and give up what belongs to it."""
 
     def run(self, grammar: str) -> None:
-        """Compile a grammar at a distance. For one thread at a time.
+        """Compile a grammar at a distance.
 
         Args:
             grammar: in llguidance's own form.
@@ -79,37 +82,49 @@ class GrammarTrial:
         Raises:
             TrialFailed: it is wrong, or did not come through within the bounds.
         """
-        while (answer := self._begun().ask(grammar)) is None:
-            status = self._end()
-            if status == 0 and not self._is_closed:  # it was just leaving, for want of grammars
-                continue
-            raise TrialFailed(_TOO_LONG if status == -signal.SIGPROF else _TOO_MUCH)
+        with self._at_work:
+            answer = self._ask(grammar, by_others=_ENDED_BY_OTHERS)
         if (fault := json.loads(answer)) is not None:
             raise TrialFailed(fault)
 
     def close(self) -> None:
         """End the process and begin none again, whoever may be waiting for it."""
         self._is_closed = True
-        self._end()
+        if process := self._process:
+            process.kill()
+        with self._at_work:
+            self._end()
+
+    def _ask(self, grammar: str, by_others: frozenset[int]) -> bytes:
+        process = self._begun()
+        try:
+            answer = process.ask(grammar)
+        except BaseException:
+            self._end()  # what it still says would be taken for the next answer
+            raise
+        if answer is not None:
+            return answer
+        status = self._end()
+        if -status in by_others and not self._is_closed:
+            return self._ask(grammar, frozenset())
+        raise TrialFailed(_TOO_LONG if status == -signal.SIGPROF else _TOO_MUCH)
 
     def _begun(self) -> "_Process":
-        with self._lock:
-            if self._is_closed:
-                message = "the engine has been closed"
-                raise TrialFailed(message)
-            if self._process is None or self._process.has_ended:
-                try:
-                    self._process = _Process()
-                except OSError as error:
-                    message = f"it could not be tried, for no process began: {error.strerror}"
-                    raise TrialFailed(message) from None
-                self._process.send(self._greeting)
-            return self._process
+        if self._is_closed:
+            message = "the engine has been closed"
+            raise TrialFailed(message)
+        if self._process is None:
+            try:
+                self._process = _Process()
+            except OSError as error:
+                message = f"it could not be tried, for no process began: {error.strerror}"
+                raise TrialFailed(message) from None
+            self._process.send(self._greeting)
+        return self._process
 
     def _end(self) -> int:
-        with self._lock:
-            process, self._process = self._process, None
-        return process.end() if process else -signal.SIGKILL
+        process, self._process = self._process, None
+        return process.end() if process else 0
 
 
 class _Process:
@@ -122,13 +137,9 @@ class _Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            start_new_session=True,  # a terminal's Ctrl-C is the server's: it drains
         )
-        weakref.finalize(self, _end, self._popen)
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether it left by itself, or was ended by somebody else."""
-        return self._popen.poll() is not None
+        weakref.finalize(self, _forget, self._popen)
 
     def ask(self, grammar: str) -> bytes | None:
         """The line it answers with; None: it has ended, or should."""
@@ -136,9 +147,11 @@ class _Process:
         answer, stream = b"", self._popen.stdout
         assert stream is not None
         deadline = time.monotonic() + MAX_WALL_SECONDS
+        readable = select.poll()  # of any number of descriptors
+        readable.register(stream)
         while not answer.endswith(b"\n"):
             seconds = max(0.0, deadline - time.monotonic())
-            if not select.select([stream], [], [], seconds)[0]:
+            if not readable.poll(seconds * 1000):
                 self._popen.send_signal(signal.SIGPROF)
                 return None
             if not (piece := stream.read(_PIECE_BYTES)):
@@ -155,9 +168,18 @@ class _Process:
             while left:
                 left = left[self._popen.stdin.write(left) :]
 
+    def kill(self) -> None:
+        """End it, from any thread."""
+        self._popen.kill()
+
     def end(self) -> int:
         """End it, if it has not ended by itself; returns its status."""
         return _end(self._popen)
+
+
+def _forget(popen: "subprocess.Popen[bytes]") -> None:
+    popen.kill()
+    _end(popen)
 
 
 def _end(popen: "subprocess.Popen[bytes]") -> int:
@@ -171,12 +193,12 @@ def _end(popen: "subprocess.Popen[bytes]") -> int:
     return popen.wait()
 
 
-def _tokenizer_of_bytes(special: list[str]) -> dict[str, Any]:
-    """A `tokenizer.json` of the 256 bytes and special tokens."""
+def _tokenizer_of_bytes(added_tokens: Mapping[str, bool]) -> dict[str, Any]:
+    """A `tokenizer.json` of the 256 bytes and what a model has besides."""
     flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
     added = [
-        {"id": _NUM_BYTES + index, "content": text, "special": True, **flags}
-        for index, text in enumerate(special)
+        {"id": _NUM_BYTES + index, "content": text, "special": is_special, **flags}
+        for index, (text, is_special) in enumerate(added_tokens.items())
     ]
     chars = sorted(ByteLevel.alphabet())
     form = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}

@@ -14,7 +14,7 @@ _LEAP_YEAR: Final = f"([0-9]{{2}}{_FOURTH}|{_FOURTH}00)"
 _DATE: Final = (
     f"({_YEAR}-(0[13-9]|1[0-2])-[0-9]{{2}}|{_YEAR}-02-([01][0-9]|2[0-8])|{_LEAP_YEAR}-02-29)"
 )
-_IMPLIED: Final[Mapping[str, Mapping[str, Any]]] = {
+IMPLIED: Final[Mapping[str, Mapping[str, Any]]] = {
     "hostname": {"maxLength": 253},
     "date": {"pattern": f"^{_DATE}"},
     "date-time": {"pattern": f"^{_DATE}.{{7}}[0-5]"},
@@ -28,7 +28,7 @@ _DATA: Final = frozenset({"const", "default", "enum", "examples"})
 
 def with_implications(text: str) -> str:
     """A schema's text with them; as it was if there is nothing to add, or if it is no JSON."""
-    if not any(f'"{name}"' in text for name in _IMPLIED):
+    if not any(f'"{name}"' in text for name in IMPLIED):
         return text
     try:
         return json.dumps(_of_schema(json.loads(text)))
@@ -43,8 +43,8 @@ def _of_schema(schema: Any) -> Any:
         return schema
     result = {keyword: _of_keyword(keyword, value) for keyword, value in schema.items()}
     name, parts = schema.get("format"), result.get("allOf", [])
-    if isinstance(name, str) and name in _IMPLIED and isinstance(parts, list):
-        result["allOf"] = [*parts, _IMPLIED[name]]
+    if isinstance(name, str) and name in IMPLIED and isinstance(parts, list):
+        result["allOf"] = [*parts, IMPLIED[name]]
     return result
 
 

@@ -9,7 +9,7 @@ token at a time, so that text can be made incrementally and exactly.
 import hashlib
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -101,6 +101,11 @@ class Tokenizer:
     def special_tokens(self) -> Iterable[str]:
         """The texts of the special tokens."""
         return self._special.keys()
+
+    @property
+    def added_tokens(self) -> Mapping[str, bool]:
+        """The texts of the tokens beside the vocabulary, and whether they are special."""
+        return {text.decode(): token in self._special_ids for token, text in self._added.items()}
 
     def token_id(self, text: str) -> int | None:
         """Find the id of a token by its text."""

@@ -2,7 +2,8 @@
 // wherever the tests run. Inputs are integers and exact operations on them, so that no library's
 // random numbers are part of the answer.
 #include <bit>
-#include <cstring>
+#include <cstddef>
+#include <span>
 
 #include "fixtures.h"
 #include "tercet/model.h"
@@ -48,9 +49,9 @@ class Numbers {
 // FNV-1a over bytes.
 template <class T>
 std::uint64_t HashOf(const std::vector<T>& values, std::uint64_t hash = 0xcbf29ce484222325U) {
-  std::vector<std::uint8_t> bytes(values.size() * sizeof(T));
-  std::memcpy(bytes.data(), values.data(), bytes.size());
-  for (const std::uint8_t byte : bytes) hash = (hash ^ byte) * 0x100000001b3U;
+  for (const std::byte byte : std::as_bytes(std::span(values))) {
+    hash = (hash ^ std::to_integer<std::uint8_t>(byte)) * 0x100000001b3U;
+  }
   return hash;
 }
 

@@ -14,8 +14,11 @@ from tercet_engine.grammar_intersections import MAX_OPERATORS, MAX_PATTERNS, fin
 from tests.oracle.toy_engine import EOS, VOCAB_SIZE, byte_tokenizer
 
 
-def string(index: int = 0) -> dict[str, Any]:
-    return {"type": "string", "pattern": f"^(x|bbb.*a.{{{index}}})$"}
+def string(index: int = 0, num_alternatives: int = 1) -> dict[str, Any]:
+    alternatives = "|".join(
+        f"[a{chr(98 + (7 * j + index) % 20)}].{{{index + j}}}" for j in range(num_alternatives)
+    )
+    return {"type": "string", "pattern": f"^(x|bbb.*({alternatives}))$"}
 
 
 def strings(count: int) -> list[dict[str, Any]]:
@@ -60,6 +63,26 @@ TOO_MANY = {
         "allOf": [{"$ref": "http://example.org/a"}],
         "$defs": {"a": {"$id": "http://example.org/a", "allOf": strings(MANY)}},
     },
+    "by a pointer that python would not follow": {
+        "$ref": "#/$defs/a/allOf/+0",
+        "$defs": {"a": {"allOf": [{"allOf": strings(MANY)}]}},
+    },
+    "by addresses of an old draft": {
+        "$schema": "http://json-schema.org/draft-04/schema#",
+        "allOf": [{"$ref": "#/definitions/b"}],
+        "definitions": {"a": {"id": "http://example.org/a", "allOf": strings(MANY)}, "b": {}},
+    },
+    "by names and patterns of names": {
+        "properties": {"a": {"allOf": strings(2)}},
+        "patternProperties": {"^a": {"allOf": strings(2)}},
+    },
+    "by a circle that was entered elsewhere": {
+        "anyOf": [{"$ref": "#/$defs/a"}, {"allOf": [{"$ref": "#/$defs/b"}, *strings(1)]}],
+        "$defs": {
+            "a": {**string(), "properties": {"c": {"$ref": "#/$defs/b"}}},
+            "b": {"allOf": [*strings(2), {"$ref": "#/$defs/a"}]},
+        },
+    },
     "in lists": {"items": {"allOf": strings(MANY)}},
     "in places": {"prefixItems": [{"anyOf": [{}, {"allOf": strings(MANY)}]}]},
     "in other properties": {"additionalProperties": {"allOf": strings(MANY)}},
@@ -74,6 +97,13 @@ FEW = {
         "$defs": {"a": string()},
     },
     "trees": of_object({"$ref": "#"}, patternProperties={"^b": string()}),
+    "dates in all branches": {
+        "allOf": [of_object({"type": "string", "format": "date-time"}) for _ in range(MAX_PATTERNS)]
+    },
+    "a property that is called $id": {
+        "properties": {f"p{i}": {"$ref": "#/$defs/a"} for i in range(40)} | {"$id": string()},
+        "$defs": {"a": string()},
+    },
     "data": {"const": {"allOf": strings(40)}},
 }
 
@@ -92,7 +122,10 @@ def test_a_chain_of_references_longer_than_the_counter_goes_is_refused() -> None
     chain = {str(i): {"items": {"$ref": f"#/$defs/{i + 1}"}} for i in range(3000)}
     schema = {"$ref": "#/$defs/0", "$defs": chain}
     assert found_in_schema(schema) is None
-    assert found_in_schema({**schema, "anyOf": strings(MANY)}) == "its schema is too deep"
+    assert (
+        found_in_schema({**schema, "anyOf": strings(MANY)})
+        == "its schema is too deep or too intricate"
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,6 +140,29 @@ def test_a_chain_of_references_longer_than_the_counter_goes_is_refused() -> None
 )
 def test_too_many_operators_are_found(lark: str) -> None:
     assert f"at most {MAX_OPERATORS} are taken" in (found(GrammarKind.LARK, lark) or "")
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    ['"z" %json {"const":"\x7f / "}', '"z" %regex {"substring_chars":"\x7f / "}', "<a\x1c/>"],
+)
+def test_what_lexers_read_differently_is_refused(hidden: str) -> None:
+    lark = f"unused: {hidden}\nstart: A\nA: " + " & ".join(["/a/"] * 9)
+    assert found(GrammarKind.LARK, lark) == "it has control characters"
+
+
+@pytest.mark.parametrize("lark", ['start: "a" // %json x', 'start: "%json [[1,"'])
+def test_schemas_that_cannot_be_read_are_refused(lark: str) -> None:
+    assert found(GrammarKind.LARK, lark) == "what follows its %json is not JSON"
+
+
+@pytest.mark.parametrize(
+    "text", ["start: " + '\\"' * 60_000, "start: " + "\\/" * 60_000, "%json[[1," * 20_000]
+)
+def test_counting_takes_as_long_as_reading(text: str) -> None:
+    started = time.thread_time()
+    found(GrammarKind.LARK, text)
+    assert time.thread_time() - started < 5  # it took minutes
 
 
 def test_a_list_of_grammars_is_looked_through_too() -> None:
@@ -124,7 +180,7 @@ def test_what_is_none_is_left_to_who_compiles_it(text: str) -> None:
     ("kind", "text"),
     [
         (GrammarKind.LARK, 'start: "&&&&&&" /[&~]&&&&~~~~\\/&&&/ // &&&&&&&\n # ~~~~~~~'),
-        (GrammarKind.LARK, "start: <|&&&&&&~~|> A\nA: /a/ & /b/ & ~/c/"),
+        (GrammarKind.LARK, "start: <|&&&&&&~~|> A\nA: /a/ & ~/c/"),
         (GrammarKind.REGEX, "a&&&&&&b~~~~~~~/&&&"),
         (GrammarKind.GBNF, 'root ::= [&~&~&~&~&~"]+ "&&&&&&&"'),
         (GrammarKind.CHOICE, '["&&&&&&&&", "~~~~~~~~", "/&&&&&&&"]'),
@@ -135,12 +191,13 @@ def test_what_only_looks_like_them_is_not(kind: GrammarKind, text: str) -> None:
 
 
 async def test_the_engine_halts_for_no_text_of_as_many_patterns_as_may_be() -> None:
-    """Without a bound, 20 take a second at the third letter, and each more doubles it."""
+    """Without a bound, four of fifty alternatives take seconds at one letter, and five minutes."""
     tokenizer = byte_tokenizer()
     compiler = GrammarCompiler(tokenizer, VOCAB_SIZE, {EOS})
+    many = [string(index, num_alternatives=200) for index in range(MAX_PATTERNS)]
     spec = GrammarSpec(
         GrammarKind.JSON_SCHEMA,
-        json.dumps(of_object({"allOf": strings(MAX_PATTERNS)}, required=["a"])),
+        json.dumps(of_object({"allOf": many}, required=["a"])),
     )
     constraint = (await compiler.compile(spec)).start()
     started = time.thread_time()

@@ -3,7 +3,9 @@
 import gc
 import json
 import os
+import resource
 import signal
+import threading
 import time
 
 import pytest
@@ -40,7 +42,7 @@ def compiler() -> GrammarCompiler:
 
 @pytest.fixture
 def trial() -> GrammarTrial:
-    return GrammarTrial(["<|eot_id|>"], 4096, LIMITS)
+    return GrammarTrial({"<|eot_id|>": True, "<tool_call>": False}, 4096, LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +70,7 @@ async def test_references_as_deep_as_people_write_them_are_followed(
 
 def test_what_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grammar_trial, "MAX_CPU_SECONDS", 0.3)
-    trial = GrammarTrial([], 4096, LIMITS)
+    trial = GrammarTrial({}, 4096, LIMITS)
     before = time.process_time()
     with pytest.raises(TrialFailed, match=r"longer than .* to compile; simplify it"):
         trial.run(lark(intersection(30)))
@@ -85,6 +87,15 @@ def test_what_is_wrong_is_said(trial: GrammarTrial) -> None:
 @pytest.mark.parametrize("text", ["start: /a+/ <|eot_id|>", "start: <[4095]>"])
 def test_tokens_that_the_model_has_may_be_named(trial: GrammarTrial, text: str) -> None:
     trial.run(lark(text))
+
+
+def test_added_tokens_that_are_not_special_may_be_named_as_the_model_has_them() -> None:
+    tokenizer = byte_tokenizer(["<tool_call>"])
+    compiler = GrammarCompiler(tokenizer, VOCAB_SIZE + 1, {EOS})
+    assert tokenizer.added_tokens["<tool_call>"] is False
+    assert tokenizer.added_tokens["<|eot_id|>"] is True
+    spec = GrammarSpec(GrammarKind.LARK, "start: <tool_call> /a/")
+    compiler._compile(spec)
 
 
 @pytest.mark.parametrize("text", ["start: <|other|>", "start: <[4096]>"])
@@ -126,18 +137,77 @@ def test_there_is_none_before_a_grammar_and_none_after_the_end(trial: GrammarTri
 
     trial.close()
 
-    assert process.has_ended
+    assert process._popen.poll() is not None
     with pytest.raises(TrialFailed, match="closed"):
         trial.run(lark(GOOD))
 
 
 def test_a_trial_that_is_forgotten_ends_its_process() -> None:
-    trial = GrammarTrial([], 4096, LIMITS)
+    trial = GrammarTrial({}, 4096, LIMITS)
     trial.run(lark(GOOD))
     popen = trial._begun()._popen
     del trial
     gc.collect()
     assert popen.poll() is not None
+
+
+def test_a_trial_can_be_closed_while_somebody_waits_for_it() -> None:
+    trial = GrammarTrial({}, 4096, LIMITS)
+    trial.run(lark(GOOD))
+    failed: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            trial.run(lark(intersection(40)))
+        except BaseException as error:  # noqa: BLE001
+            failed.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    time.sleep(0.3)
+    trial.close()
+    thread.join(20)
+
+    assert [type(error) for error in failed] == [TrialFailed]
+    assert trial._process is None
+
+
+def test_a_process_that_is_killed_while_it_compiles_is_given_one_more_chance(
+    trial: GrammarTrial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    ask = grammar_trial._Process.ask
+
+    def ask_and_be_killed(process: grammar_trial._Process, grammar: str) -> bytes | None:
+        asked.append(process._popen.pid)
+        if len(asked) < num_killed + 1:
+            process.kill()
+            return None
+        return ask(process, grammar)
+
+    monkeypatch.setattr(grammar_trial._Process, "ask", ask_and_be_killed)
+    num_killed = 1
+    trial.run(lark(GOOD))
+    assert len(set(asked)) == 2
+
+    asked.clear()
+    num_killed = 2
+    with pytest.raises(TrialFailed, match="its compiler fails"):
+        trial.run(lark(GOOD))
+
+
+def test_many_open_descriptors_are_no_obstacle() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 2000:
+        pytest.skip("this process may not have as many")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    opened = [os.open("/dev/null", os.O_RDONLY) for _ in range(1100)]
+    try:
+        GrammarTrial({}, 4096, LIMITS).run(lark(GOOD))
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_where_no_process_can_begin_grammars_are_refused_in_words(

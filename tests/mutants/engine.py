@@ -38,8 +38,15 @@ MUTANTS = (
     Mutant(
         "quotes in a comment hide operators",
         "grammar_intersections",
-        "      | (?:\\#|//)[^\\n]*                   # a comment\n",
+        "      | (?:\\#|//)[^\\n]*+                    # a comment\n",
         "",
+        ("test_grammar_intersections",),
+    ),
+    Mutant(
+        "a circle is remembered by what it was half-way round",
+        "grammar_intersections",
+        "            if self._came_round:",
+        "            if False:",
         ("test_grammar_intersections",),
     ),
     Mutant(
@@ -59,8 +66,8 @@ MUTANTS = (
     Mutant(
         "a trial that was ended by others is not begun again",
         "grammar_trial",
-        "self._process is None or self._process.has_ended",
-        "self._process is None",
+        "self._ask(grammar, by_others=_ENDED_BY_OTHERS)",
+        "self._ask(grammar, by_others=frozenset())",
         ("test_grammar_trial",),
     ),
     Mutant(

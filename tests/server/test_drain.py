@@ -18,7 +18,8 @@ from tests.server.test_disconnect import Gate
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup the tests themselves ignore it
 from tercet_server.runner import serve
 from tercet_server.settings import load_settings
 from tests.oracle.toy_engine import make_toy_engine

@@ -34,7 +34,10 @@ def main() -> int:
     if known is None:
         return 0
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (known["max_bytes"], known["max_bytes"]))
+    if sys.platform == "linux":  # macOS reserves hundreds of gigabytes, and refuses the limit
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        limit = min(known["max_bytes"], hard if hard != resource.RLIM_INFINITY else sys.maxsize)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     tokens = LLTokenizer(
         known["tokenizer"], n_vocab=known["vocab_size"], eos_token=known["end_tokens"], slices=[]
     )
@@ -71,7 +74,7 @@ def _try(
 
 
 def _messages() -> Iterator[bytes]:
-    source = FileIO(0, closefd=False)  # unbuffered: what select says is so
+    source = FileIO(0, closefd=False)  # unbuffered: what poll says is so
     readable = select.poll()
     readable.register(source)
     while readable.poll(_IDLE_SECONDS * 1000):

@@ -6,7 +6,8 @@
         --python "qemu-aarch64 -cpu {cpu} -L ROOT ROOT/usr/bin/python3"
 
 QEMU refuses instructions that a CPU does not have, so one that leaked into another set's program is
-found here. It needs qemu-user (`apt install qemu-user`) and patience: `model` takes hours a CPU;
+found here. It needs qemu-user (`apt install qemu-user`) and patience: `model` takes a quarter of an
+hour a CPU, and half an hour more where `--repeats 1` asks for all random cases of its slow tests;
 `--shard 1/4` runs the first quarter of it. Every process has a bound, `--hours`, and none is left
 behind. The C++ tests are those of the presets `dev` and `arm64`. ROOT is a file system of ARM with
 Python, this project built and what its tests need; without it only the C++ tests are run there.
@@ -160,6 +161,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", default=",".join(PARTS), help="which of cpp,answers,model")
     parser.add_argument("--python", help="how Python is run on a CPU; {cpu} is its name")
     parser.add_argument("--shard", default="1/1", help="the part of the model's tests")
+    parser.add_argument("--repeats", default="0.05", help="the share of a slow test's random cases")
     parser.add_argument("--hours", type=float, default=12, help="no program runs for longer")
     parser.add_argument("--jobs", type=int, default=1, help="CPUs at a time")
     options = parser.parse_args()
@@ -177,7 +179,7 @@ def check(cpu: Cpu, options: argparse.Namespace, processes: Processes) -> Result
     python = [*emulated, sys.executable]
     if options.python:
         python = shlex.split(options.python.format(cpu=cpu.name))
-    env = {"TERCET_SHARD": options.shard}
+    env = {"TERCET_SHARD": options.shard, "TERCET_REPEATS": options.repeats}
     if cpu.lacks_v2 and options.only != "cpp":
         env["PYTHONPATH"] = str(old_numpy())
     for part in PARTS:

@@ -12,6 +12,7 @@ from tercet_engine import _core
 from tercet_engine.hub import EMBEDDED_MODEL
 from tests.model.running import load
 from tests.model.test_sampling import sample
+from tests.repeats import repeats
 
 TEMPERATURES = (0, 0.3, 0.7, 1, 1.5)
 ROWS = 64
@@ -82,4 +83,4 @@ def test_a_draw_from_half_of_the_head_is_that_of_the_whole(model: _core.Model) -
 
 @pytest.mark.slow
 def test_a_million_draws_from_half_of_the_head_are_those_of_the_whole(model: _core.Model) -> None:
-    draw_twice(model, 1_000_000 // ROWS + 1)
+    draw_twice(model, repeats(1_000_000 // ROWS + 1))

@@ -9,7 +9,7 @@ from tercet_engine.batch import Batch, make_batch
 from tercet_engine.block_pool import BlockPool
 from tercet_engine.completion import FinishReason, TokenLogprobs
 from tercet_engine.config import EngineConfig
-from tercet_engine.constraints import Asked, ask, tell
+from tercet_engine.constraints import Asked, HeldSequences, ask, tell
 from tercet_engine.errors import EngineError, GrammarFailed
 from tercet_engine.histogram import POWERS_OF_TWO, SECONDS_OF_A_TOKEN, Histogram
 from tercet_engine.prompt_results import (
@@ -24,6 +24,9 @@ from tercet_engine.stats import Counters, EngineStats
 from tercet_engine.step_result import StepResult
 
 _logger = logging.getLogger(__name__)
+
+_MAX_IDLE_SECONDS = 0.02
+"""In which an engine that has nothing to compute but what is held reads no letters."""
 
 
 class Runner(Protocol):
@@ -98,6 +101,7 @@ class EngineCore:
             max_outputs=0 if config.speculation == "off" else config.max_batch_outputs,
             max_step_seconds=config.max_step_ms / 1000,
         )
+        self._held = HeldSequences()
         self._counters = Counters()
         self._step_sequences = Histogram(POWERS_OF_TWO)
         self._step_tokens = Histogram(POWERS_OF_TWO)
@@ -107,7 +111,7 @@ class EngineCore:
     @property
     def has_work(self) -> bool:
         """Whether a step would compute anything."""
-        return bool(self._scheduler.num_running or self._scheduler.num_waiting)
+        return bool(self._scheduler.num_running or self._scheduler.num_waiting or self._held)
 
     def add(self, sequences: Iterable[TokenSequence]) -> None:
         """Put sequences at the end of the waiting line."""
@@ -117,13 +121,15 @@ class EngineCore:
 
     def end(self, seq: TokenSequence, reason: FinishReason) -> None:
         """Compute no more of a sequence; does nothing if it has already ended."""
+        if self._held.remove(seq):
+            self._scheduler.resume(seq)
         if self._scheduler.abort(seq):
             self._counters.num_aborted += reason is FinishReason.ABORT
             self._counters.num_finished += reason is not FinishReason.ABORT
 
     def step(self) -> list[TokenOutput]:
         """Compute one batch. Does nothing when there is nothing to compute."""
-        asked = ask(self._scheduler.schedule())
+        asked = self._schedule()
         failures = [self._give_up(seq, GrammarFailed()) for seq in asked.failed]
         chunks = asked.chunks
         if not chunks:
@@ -162,7 +168,7 @@ class EngineCore:
         counters = self._counters
         return EngineStats(
             num_running=self._scheduler.num_running,
-            num_waiting=self._scheduler.num_waiting,
+            num_waiting=self._scheduler.num_waiting + len(self._held),
             num_free_blocks=self._pool.num_free_blocks,
             num_blocks=self._pool.num_blocks,
             num_steps=counters.num_steps,
@@ -191,6 +197,17 @@ class EngineCore:
     def close(self) -> None:
         """Give back the runner's threads and memory."""
         self._runner.close()
+
+    def _schedule(self) -> Asked:
+        """Choose the next batch, without those whose grammars need time."""
+        is_idle = not (self._scheduler.num_running or self._scheduler.num_waiting)
+        for seq in self._held.take_ready(_MAX_IDLE_SECONDS if is_idle else 0):
+            self._scheduler.resume(seq)
+        asked = ask(self._scheduler.schedule())
+        for seq, renewal in asked.held:
+            self._scheduler.set_aside(seq)
+            self._held.add(seq, renewal)
+        return asked
 
     def _start(self, chunks: Iterable[Chunk]) -> None:
         """Tell of the sequences that wait no longer."""

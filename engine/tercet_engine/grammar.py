@@ -8,14 +8,16 @@ What its lexer has found out, it keeps for all completions of a grammar, up to a
 before, or beside, one must not decide how that one ends, so when the bound is reached whoever goes
 on does so with a new matcher, and fails only if its own tokens alone are too much.
 
-Asking takes some ten microseconds and happens on the engine's thread.
+Asking takes some ten microseconds and happens on the engine's thread. A new matcher may take
+seconds, and is made on another; the completion waits for it, and nobody else does.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -65,21 +67,43 @@ class Constraint:
         self._grammar = grammar
         self._matcher, self._edition = grammar.matcher()
         self._tokens: list[int] = []
-        self._mask = np.zeros(-(-vocab_size // 32), np.uint32)
+        self._mask = empty_mask(vocab_size)
         self._address = self._mask.ctypes.data  # takes as long to find out as half a mask
+        self._renewal: Future[Renewed | None] | None = None
 
     def mask(self) -> Mask:
         """Which tokens may come next: uint32 [ceil(vocab_size / 32)], bit t % 32 of word t / 32.
 
-        It is good until the next call.
+        It is good until the next call. Where a new matcher is needed it waits for that.
 
         Raises:
             GrammarFailed: a bound was reached; what may follow is not known.
         """
-        is_known = self._compute() or any(self._compute() for _ in self._new_matchers())
-        if not is_known or not self._mask.any():
+        while isinstance(known := self.mask_or_renewal(), Future):
+            wait([known])
+        return known
+
+    def mask_or_renewal(self) -> "Mask | Future[Renewed | None]":
+        """The same, or what must be done on another thread before one can say, and then ask again.
+
+        Raises:
+            GrammarFailed: a bound was reached; what may follow is not known.
+        """
+        if self._renewal is None:
+            if not self._matcher.is_error():
+                self._matcher.unsafe_compute_mask_ptr(self._address, self._mask.nbytes)
+            if not self._matcher.is_error():
+                return self._some()
+            if not is_full(self._matcher):
+                raise GrammarFailed
+            self._renewal = self._grammar.renew(self._edition, self._tokens)
+        if not self._renewal.done():
+            return self._renewal
+        done, self._renewal = self._renewal, None
+        if done.cancelled() or done.exception() or (renewed := done.result()) is None:
             raise GrammarFailed
-        return self._mask
+        self._matcher, self._edition, self._mask[:] = renewed
+        return self._some()
 
     def accept(self, token: int) -> None:
         """Go on by a token that the mask allowed.
@@ -88,7 +112,7 @@ class Constraint:
             GrammarFailed: a bound was reached.
         """
         self._tokens.append(token)
-        if not (self._matcher.consume_token(token) or any(True for _ in self._new_matchers())):
+        if not self._matcher.consume_token(token) and not is_full(self._matcher):
             raise GrammarFailed
 
     @property
@@ -96,17 +120,18 @@ class Constraint:
         """Whether the completion could end here."""
         return self._matcher.is_accepting()
 
-    def _compute(self) -> bool:
-        self._matcher.unsafe_compute_mask_ptr(self._address, self._mask.nbytes)
-        return not self._matcher.is_error()
+    def _some(self) -> Mask:
+        if not self._mask.any():
+            raise GrammarFailed
+        return self._mask
 
-    def _new_matchers(self) -> Iterator[None]:
-        """As long as the lexer is full, take another matcher; the last is shared with nobody."""
-        is_own = False
-        while not is_own and _FULL in self._matcher.get_error():
-            self._matcher, self._edition, is_own = self._grammar.renewed(self._edition)
-            if self._matcher.consume_tokens(self._tokens):
-                yield
+
+class Renewed(NamedTuple):
+    """A matcher after a completion's tokens, its edition, and the mask of what may come next."""
+
+    matcher: "LLMatcher"
+    edition: int
+    mask: Mask
 
 
 class Grammar:
@@ -116,14 +141,20 @@ class Grammar:
         matcher: the grammar, compiled.
         compile_again: gives another one that shares nothing with it.
         vocab_size: of the model.
+        renewer: one thread, not the engine's and not the one that compiles.
     """
 
     def __init__(
-        self, matcher: "LLMatcher", compile_again: Callable[[], "LLMatcher"], vocab_size: int
+        self,
+        matcher: "LLMatcher",
+        compile_again: Callable[[], "LLMatcher"],
+        vocab_size: int,
+        renewer: Executor,
     ) -> None:
         self._matcher = matcher
         self._compile_again = compile_again
         self._vocab_size = vocab_size
+        self._renewer = renewer
         self._edition = 0
         self._lock = threading.Lock()
 
@@ -136,11 +167,43 @@ class Grammar:
         with self._lock:
             return self._matcher.deep_copy(), self._edition
 
-    def renewed(self, edition: int) -> tuple["LLMatcher", int, bool]:
-        """The same, of a later edition than that whose lexer is full, and whether it is unused."""
-        is_new = edition == self._edition  # only the engine's thread makes editions
-        if is_new:
-            matcher = self._compile_again()
-            with self._lock:
-                self._matcher, self._edition = matcher, edition + 1
-        return *self.matcher(), is_new
+    def renew(self, edition: int, tokens: Sequence[int]) -> "Future[Renewed | None]":
+        """Find a matcher that goes on after `tokens`, where that of `edition` is full.
+
+        It comes to None where these tokens alone are too much, or where the engine is closed.
+        """
+        try:
+            return self._renewer.submit(self._renewed, edition, tuple(tokens))
+        except RuntimeError:  # no more is taken
+            nothing: Future[Renewed | None] = Future()
+            nothing.set_result(None)
+            return nothing
+
+    def _renewed(self, edition: int, tokens: Sequence[int]) -> Renewed | None:
+        """On the renewer's thread. A later edition may have room; one that nobody uses decides."""
+        matcher, latest = self.matcher()
+        if latest != edition:
+            renewed = self._follow(matcher, latest, tokens)
+            if renewed or not is_full(matcher):
+                return renewed
+        unused = self._compile_again()
+        renewed = self._follow(unused.deep_copy(), latest + 1, tokens)
+        with self._lock:  # only now may others fill it
+            self._matcher, self._edition = unused, latest + 1
+        return renewed
+
+    def _follow(self, matcher: "LLMatcher", edition: int, tokens: Sequence[int]) -> Renewed | None:
+        mask = empty_mask(self._vocab_size)
+        if matcher.consume_tokens(list(tokens)):
+            matcher.unsafe_compute_mask_ptr(mask.ctypes.data, mask.nbytes)
+        return None if matcher.is_error() else Renewed(matcher, edition, mask)
+
+
+def empty_mask(vocab_size: int) -> Mask:
+    """Of nothing that is allowed."""
+    return np.zeros(-(-vocab_size // 32), np.uint32)
+
+
+def is_full(matcher: "LLMatcher") -> bool:
+    """Whether its lexer has found out as much as it may."""
+    return _FULL in matcher.get_error()

@@ -53,6 +53,7 @@ class GrammarCompiler:
         self._trial = GrammarTrial(tokenizer.added_tokens, vocab_size, LIMITS)
         self._cache: OrderedDict[bytes, Grammar] = OrderedDict()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="tercet-grammar")
+        self._renewer = ThreadPoolExecutor(1, thread_name_prefix="tercet-renewal")
 
     async def compile(self, spec: GrammarSpec, *, keep: bool = True) -> Grammar:
         """Compile a grammar, or find it compiled.
@@ -89,7 +90,8 @@ class GrammarCompiler:
 
     def close(self) -> None:
         """Compile no more."""
-        self._worker.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._worker, self._renewer):
+            threads.shutdown(wait=False, cancel_futures=True)
         self._trial.close()
 
     def _compile(self, spec: GrammarSpec) -> Grammar:
@@ -117,7 +119,8 @@ class GrammarCompiler:
         if matcher.is_error():
             reason = _first_line(matcher.get_error())
             raise InvalidGrammar(spec.param, f"cannot be enforced: {reason}")
-        compiled = Grammar(matcher, partial(self._backend.matcher, grammar), self._vocab_size)
+        again = partial(self._backend.matcher, grammar)
+        compiled = Grammar(matcher, again, self._vocab_size, self._renewer)
         try:
             self._try(compiled)
         except GrammarFailed:

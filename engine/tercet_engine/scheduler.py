@@ -138,6 +138,16 @@ class Scheduler:
         seq.finish_reason = FinishReason.ABORT
         return True
 
+    def set_aside(self, seq: Sequence) -> None:
+        """Free the blocks of a running sequence that cannot go on for now. See `resume`."""
+        self._stop(seq)
+
+    def resume(self, seq: Sequence) -> None:
+        """Put a sequence back into the line; first, if it had begun to answer."""
+        if seq.num_generated_tokens:
+            seq.turn = seq.priority * _PRIORITY
+        insort_left(self._waiting, seq, key=_turn)
+
     def schedule(self) -> list[Chunk]:
         """Choose the next batch. Empty only when there is nothing left to do."""
         streams = self._streams()
@@ -299,10 +309,8 @@ class Scheduler:
         return True
 
     def _preempt(self, seq: Sequence) -> None:
-        self._stop(seq)
-        if seq.num_generated_tokens:
-            seq.turn = seq.priority * _PRIORITY
-        insort_left(self._waiting, seq, key=_turn)
+        self.set_aside(seq)
+        self.resume(seq)
         self.num_preemptions += 1
 
     def _stop(self, seq: Sequence) -> None:

@@ -1,7 +1,9 @@
 """What a completion does when its grammar's matcher gives up, with matchers that do so at will."""
 
 import ctypes
-from typing import Any
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
 
 import pytest
 
@@ -44,39 +46,90 @@ class FakeMatcher:
         return self.error if self.is_error() else ""
 
 
-def grammar(matcher: Any, another: Any = None) -> Grammar:
-    return Grammar(matcher, lambda: another, vocab_size=20)
+@pytest.fixture
+def renewer() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as threads:
+        yield threads
 
 
-def test_where_no_token_is_allowed_the_completion_fails() -> None:
+class Compiled(Protocol):
+    def __call__(self, matcher: Any, another: Any = None) -> Grammar: ...
+
+
+@pytest.fixture
+def grammar(renewer: ThreadPoolExecutor) -> Compiled:
+    def compiled(matcher: Any, another: Any = None) -> Grammar:
+        again = another if callable(another) else lambda: another
+        return Grammar(matcher, again, 20, renewer)
+
+    return compiled
+
+
+def test_where_no_token_is_allowed_the_completion_fails(grammar: Compiled) -> None:
     with pytest.raises(GrammarFailed):
         grammar(FakeMatcher(0)).start().mask()
 
 
-def test_another_matcher_goes_on_after_all_tokens() -> None:
+def test_another_matcher_goes_on_after_all_tokens(grammar: Compiled) -> None:
     another = FakeMatcher(0b100)
     constraint = grammar(FakeMatcher(0b11, capacity=2), another).start()
     for token in (0, 1, 1):
         constraint.accept(token)
 
-    assert another.consumed == [0, 1, 1]
     assert constraint.mask().tolist() == [0b100]
+    assert another.consumed == [0, 1, 1]
 
 
-def test_a_completion_fails_whose_tokens_alone_are_too_much() -> None:
+def test_a_completion_fails_whose_tokens_alone_are_too_much(grammar: Compiled) -> None:
     constraint = grammar(FakeMatcher(1, capacity=0), FakeMatcher(1, capacity=0)).start()
+    constraint.accept(0)
     with pytest.raises(GrammarFailed):
+        constraint.mask()
+
+
+def test_a_completion_goes_on_with_the_matcher_that_another_has_renewed(grammar: Compiled) -> None:
+    later = FakeMatcher(0b100)
+    same = grammar(FakeMatcher(1, capacity=0), iter([later]).__next__)
+    for constraint in (same.start(), same.start()):
         constraint.accept(0)
+        assert constraint.mask().tolist() == [0b100]
 
 
-def test_another_error_is_not_tried_again() -> None:
+def test_where_the_renewed_matcher_is_full_too_a_new_one_decides(grammar: Compiled) -> None:
+    renewed = [FakeMatcher(0b10, capacity=1), FakeMatcher(0b100)]
+    same = grammar(FakeMatcher(1, capacity=0), iter(renewed).__next__)
+    one, other = same.start(), same.start()
+    for constraint in (one, other):
+        constraint.accept(0)
+    assert one.mask().tolist() == [0b10]
+    assert other.mask().tolist() == [0b100]
+
+
+def test_a_compiler_that_fails_fails_the_completion(grammar: Compiled) -> None:
+    constraint = grammar(FakeMatcher(1, capacity=0), lambda: 1 // 0).start()
+    constraint.accept(0)
+    with pytest.raises(GrammarFailed):
+        constraint.mask()
+
+
+def test_a_closed_engine_fails_the_completion(
+    grammar: Compiled, renewer: ThreadPoolExecutor
+) -> None:
+    constraint = grammar(FakeMatcher(1, capacity=0), FakeMatcher(1)).start()
+    constraint.accept(0)
+    renewer.shutdown()
+    with pytest.raises(GrammarFailed):
+        constraint.mask()
+
+
+def test_another_error_is_not_tried_again(grammar: Compiled) -> None:
     another = FakeMatcher(1)
     with pytest.raises(GrammarFailed):
         grammar(FakeMatcher(1, capacity=0, error="no such token"), another).start().accept(0)
     assert not another.consumed
 
 
-def test_a_grammar_that_fails_costs_the_others_nothing() -> None:
+def test_a_grammar_that_fails_costs_the_others_nothing(grammar: Compiled) -> None:
     def chunk(number: int, matcher: Any) -> Chunk:
         constraint = grammar(matcher).start() if matcher else None
         return Chunk(Sequence(number, [1], SamplingParams(), 4, constraint=constraint), 1)

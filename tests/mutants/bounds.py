@@ -1,4 +1,4 @@
-"""Mistakes in what the engine believes of files, templates, grammars, numbers and memory."""
+"""Mistakes in what the engine believes of files, templates, numbers and memory."""
 
 from tests.mutants.mutant import Mutant
 
@@ -9,7 +9,6 @@ MEMORY = ("test_memory_plan",)
 SHARING = ("test_memory_sharing",)
 TEMPLATE = ("test_chat_template",)
 SANDBOX = ("test_template_sandbox",)
-GRAMMAR = ("test_constraints", "test_grammar")
 PARAMS = ("test_sampling_params",)
 MACHINE = ("test_scheduler", "test_scheduler_machine")
 STREAMS = ("test_async_engine",)
@@ -239,62 +238,6 @@ MUTANTS = (
         "value, ensure_ascii=False, indent=indent",
         "value, ensure_ascii=True, indent=indent",
         TEMPLATE,
-    ),
-    Mutant(
-        "a completion goes on where nothing is allowed",
-        "grammar",
-        "if not is_known or not self._mask.any():",
-        "if not is_known:",
-        GRAMMAR,
-    ),
-    Mutant(
-        "a token that was not allowed is passed over",
-        "grammar",
-        "            raise GrammarFailed\n\n    @property",
-        "            pass\n\n    @property",
-        GRAMMAR,
-    ),
-    Mutant(
-        "completions of a grammar share its state",
-        "grammar",
-        "return self._matcher.deep_copy(), self._edition",
-        "return self._matcher, self._edition",
-        GRAMMAR,
-    ),
-    Mutant(
-        "a new matcher begins at the beginning",
-        "grammar",
-        "            if self._matcher.consume_tokens(self._tokens):\n",
-        "            if True:\n",
-        GRAMMAR,
-    ),
-    Mutant(
-        "rules have no bound",
-        "grammar_bounds",
-        "    if num_rules > MAX_RULES:\n",
-        "    if False:\n",
-        ("test_grammar_bounds",),
-    ),
-    Mutant(
-        "only the largest multiple counts",
-        "grammar_bounds",
-        "multiple = math.lcm(multiple, _significand(number))",
-        "multiple = max(multiple, _significand(number))",
-        ("test_grammar_bounds",),
-    ),
-    Mutant(
-        "escapes hide a multiple",
-        "grammar_bounds",
-        "in _MULTIPLE.findall(plain):",
-        "in _MULTIPLE.findall(text):",
-        ("test_grammar_bounds",),
-    ),
-    Mutant(
-        "a grammar that fails costs others their step",
-        "constraints",
-        "        chunks = [chunk for chunk in chunks if chunk.seq not in failed]\n",
-        "        chunks = []\n",
-        ("test_constraints",),
     ),
     Mutant(
         "a top_p of 0 is taken",

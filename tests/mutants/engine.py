@@ -15,62 +15,6 @@ GGUF_TEXT = ("gguf/test_byte_pairs", "gguf/test_sentence_pieces", "gguf/test_voc
 
 MUTANTS = (
     Mutant(
-        "intersections are not counted",
-        "grammar_compiler",
-        "if excess := find_intersection(grammar):",
-        "if excess := find_intersection(grammar) and False:",
-        ("test_grammar_intersections",),
-    ),
-    Mutant(
-        "an allOf counts as its greatest member",
-        "grammar_intersections",
-        'sum(map(self._of, _list(schema, "allOf")))',
-        'self._most(_list(schema, "allOf"))',
-        ("test_grammar_intersections",),
-    ),
-    Mutant(
-        "what is referred to is not counted",
-        "grammar_intersections",
-        "number += self._of_target(reference)",
-        "number += 0",
-        ("test_grammar_intersections",),
-    ),
-    Mutant(
-        "quotes in a comment hide operators",
-        "grammar_intersections",
-        "      | (?:\\#|//)[^\\n]*+                    # a comment\n",
-        "",
-        ("test_grammar_intersections",),
-    ),
-    Mutant(
-        "a circle is remembered by what it was half-way round",
-        "grammar_intersections",
-        "            if self._came_round:",
-        "            if False:",
-        ("test_grammar_intersections",),
-    ),
-    Mutant(
-        "a grammar is compiled without a trial",
-        "grammar_compiler",
-        "            self._trial.run(grammar)\n",
-        "            pass\n",
-        ("test_grammar_trial",),
-    ),
-    Mutant(
-        "a trial has all the time in the world",
-        "grammar_child",
-        'known["max_cpu_seconds"])',
-        "600)",
-        ("test_grammar_trial",),
-    ),
-    Mutant(
-        "a trial that was ended by others is not begun again",
-        "grammar_trial",
-        "self._ask(grammar, by_others=_ENDED_BY_OTHERS)",
-        "self._ask(grammar, by_others=frozenset())",
-        ("test_grammar_trial",),
-    ),
-    Mutant(
         "a block is known by its own tokens only",
         "block_pool",
         "hashlib.blake2b(parent + array",

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from tests.another_copy import ROOT, copy_packages
-from tests.mutants import bounds, doors, engine, warm
+from tests.mutants import bounds, doors, engine, grammars, warm
 from tests.mutants.mutant import Mutant
 
 SURVIVED = "survived"
@@ -53,7 +53,8 @@ def say(*words: object) -> None:
 def main() -> int:
     """Run every mutant whose name holds the argument."""
     part = " ".join(sys.argv[1:])
-    chosen = [m for m in (*engine.MUTANTS, *bounds.MUTANTS, *doors.MUTANTS) if part in m.name]
+    rooms = (engine, grammars, bounds, doors)
+    chosen = [m for room in rooms for m in room.MUTANTS if part in m.name]
     faults = 0
     warm.warm_up()
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,0 +1,148 @@
+"""A completion whose grammar needs a new matcher waits for it, and nobody else does."""
+
+import ctypes
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from typing_extensions import override
+
+from tercet_engine import EngineConfig, SamplingParams
+from tercet_engine.completion import FinishReason
+from tercet_engine.core import EngineCore, TokenOutput
+from tercet_engine.grammar import Grammar
+from tercet_engine.sequence import Sequence
+from tests.engine.test_constraints import FakeMatcher
+from tests.oracle.toy_runner import ToyRunner
+
+NUM_TOKENS = 8
+
+
+class Compiler:
+    """Compiles when it is told to; every matcher but the last is full after two tokens."""
+
+    def __init__(self) -> None:
+        self.may_end = threading.Event()
+        self.has_begun = threading.Event()
+        self.num_compiled = 0
+
+    def __call__(self) -> Any:
+        self.has_begun.set()
+        assert self.may_end.wait(30)
+        self.num_compiled += 1
+        return AllowsAll(capacity=99)
+
+
+class AllowsAll(FakeMatcher):
+    """Whatever the tokens; each copy begins anew."""
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__(0, capacity)
+
+    @override
+    def deep_copy(self) -> FakeMatcher:
+        return AllowsAll(self.capacity)
+
+    @override
+    def unsafe_compute_mask_ptr(self, address: int, num_bytes: int) -> None:
+        ctypes.memset(address, 0xFF, num_bytes)
+
+
+@pytest.fixture
+def compiler() -> Compiler:
+    return Compiler()
+
+
+@pytest.fixture
+def grammar(compiler: Compiler) -> Iterator[Grammar]:
+    with ThreadPoolExecutor(1) as renewer:
+        yield Grammar(AllowsAll(capacity=2), compiler, 64, renewer)
+        compiler.may_end.set()
+
+
+@pytest.fixture
+def core() -> EngineCore:
+    return EngineCore(ToyRunner(64, 16), EngineConfig(block_size=16))
+
+
+def sequence(number: int, grammar: Grammar | None = None) -> Sequence:
+    params = SamplingParams(temperature=1, seed=number, max_tokens=NUM_TOKENS)
+    constraint = grammar.start() if grammar else None
+    tokens = [number + 1] * 20
+    return Sequence(number, tokens, params, NUM_TOKENS, constraint=constraint)
+
+
+def step_until_held(core: EngineCore, compiler: Compiler) -> list[TokenOutput]:
+    outputs: list[TokenOutput] = []
+    while not compiler.has_begun.is_set():
+        outputs += core.step()
+    return outputs
+
+
+def tokens_of(outputs: list[TokenOutput], number: int) -> list[int | None]:
+    return [output.token for output in outputs if output.sequence_id == number]
+
+
+def alone(matcher: Any) -> list[int | None]:
+    """What sequence 0 is answered where its grammar needs no other matcher."""
+    core = EngineCore(ToyRunner(64, 16), EngineConfig(block_size=16))
+    with ThreadPoolExecutor(1) as renewer:
+        core.add([sequence(0, Grammar(matcher, pytest.fail, 64, renewer))])
+        outputs: list[TokenOutput] = []
+        while core.has_work:
+            outputs += core.step()
+    return tokens_of(outputs, 0)
+
+
+def test_others_go_on_and_it_ends_as_it_would_have(
+    core: EngineCore, grammar: Grammar, compiler: Compiler
+) -> None:
+    core.add([sequence(0, grammar)])
+    outputs = step_until_held(core, compiler)
+    assert len(tokens_of(outputs, 0)) == 3
+
+    core.add([sequence(1)])
+    while len(tokens_of(outputs, 1)) < NUM_TOKENS:
+        outputs += core.step()
+        core.check_invariants()
+    assert len(tokens_of(outputs, 0)) == 3
+    assert core.has_work
+    stats = core.stats()
+    assert (stats.num_running, stats.num_waiting) == (0, 1)
+    assert stats.num_free_blocks == stats.num_blocks
+
+    compiler.may_end.set()
+    while core.has_work:
+        outputs += core.step()
+        core.check_invariants()
+    assert tokens_of(outputs, 0) == alone(AllowsAll(capacity=99))
+    assert compiler.num_compiled == 1
+
+
+def test_the_wait_for_it_ends_with_the_client(
+    core: EngineCore, grammar: Grammar, compiler: Compiler
+) -> None:
+    asked = sequence(0, grammar)
+    core.add([asked])
+    step_until_held(core, compiler)
+
+    core.end(asked, FinishReason.ABORT)
+
+    assert not core.has_work
+    assert core.stats().num_aborted == 1
+    core.check_invariants()
+
+
+def test_where_nobody_else_is_there_the_engine_does_not_spin(
+    core: EngineCore, grammar: Grammar, compiler: Compiler
+) -> None:
+    core.add([sequence(0, grammar)])
+    step_until_held(core, compiler)
+    threading.Timer(0.2, compiler.may_end.set).start()
+
+    num_empty = 0
+    while compiler.num_compiled == 0:
+        num_empty += not core.step()
+    assert num_empty < 100

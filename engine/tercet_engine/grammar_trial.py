@@ -11,6 +11,7 @@ asks for grammars.
 """
 
 import json
+import os
 import select
 import signal
 import subprocess
@@ -21,7 +22,7 @@ import weakref
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from tokenizers.pre_tokenizers import ByteLevel
 
@@ -119,7 +120,7 @@ class GrammarTrial:
             except OSError as error:
                 message = f"it could not be tried, for no process began: {error.strerror}"
                 raise TrialFailed(message) from None
-            self._process.send(self._greeting)
+            self._process.greet(self._greeting)
         return self._process
 
     def _end(self) -> int:
@@ -143,30 +144,40 @@ class _Process:
 
     def ask(self, grammar: str) -> bytes | None:
         """The line it answers with; None: it has ended, or should."""
-        self.send(grammar)
+        deadline = time.monotonic() + MAX_WALL_SECONDS
+        try:
+            self._send(grammar, deadline)
+            return self._read_line(deadline)
+        except TimeoutError:
+            self._popen.send_signal(signal.SIGPROF)
+            return None
+
+    def greet(self, message: str) -> None:
+        """Send what it is to know; that it cannot be taken shows in the first answer."""
+        with suppress(TimeoutError):
+            self._send(message, time.monotonic() + MAX_WALL_SECONDS)
+
+    def _send(self, message: str, deadline: float) -> None:
+        """Send one message; that it has ended shows in the answer."""
+        content = message.encode("utf-8", "replace")
+        left = memoryview(len(content).to_bytes(4, "little") + content)
+        stream = self._popen.stdin
+        assert stream is not None
+        os.set_blocking(stream.fileno(), False)  # it may be stopped, and never read
+        with suppress(BrokenPipeError):
+            while left:
+                wait_for(stream, select.POLLOUT, deadline)
+                left = left[stream.write(left) or 0 :]
+
+    def _read_line(self, deadline: float) -> bytes | None:
         answer, stream = b"", self._popen.stdout
         assert stream is not None
-        deadline = time.monotonic() + MAX_WALL_SECONDS
-        readable = select.poll()  # of any number of descriptors
-        readable.register(stream)
         while not answer.endswith(b"\n"):
-            seconds = max(0.0, deadline - time.monotonic())
-            if not readable.poll(seconds * 1000):
-                self._popen.send_signal(signal.SIGPROF)
-                return None
+            wait_for(stream, select.POLLIN, deadline)
             if not (piece := stream.read(_PIECE_BYTES)):
                 return None
             answer += piece
         return answer
-
-    def send(self, message: str) -> None:
-        """Send one message; that it cannot be taken shows in the answer."""
-        content = message.encode("utf-8", "replace")
-        left = memoryview(len(content).to_bytes(4, "little") + content)
-        assert self._popen.stdin is not None
-        with suppress(BrokenPipeError):
-            while left:
-                left = left[self._popen.stdin.write(left) :]
 
     def kill(self) -> None:
         """End it, from any thread."""
@@ -175,6 +186,18 @@ class _Process:
     def end(self) -> int:
         """End it, if it has not ended by itself; returns its status."""
         return _end(self._popen)
+
+
+def wait_for(stream: IO[bytes], event: int, deadline: float) -> None:
+    """Wait until a pipe can be read or written.
+
+    Raises:
+        TimeoutError: not by `deadline`, a time of the monotonic clock.
+    """
+    poll = select.poll()  # of any number of descriptors
+    poll.register(stream, event)
+    if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+        raise TimeoutError
 
 
 def _forget(popen: "subprocess.Popen[bytes]") -> None:

@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+from typing_extensions import override
 
 from tercet_engine import grammar_trial
 from tercet_engine.errors import InvalidGrammar
@@ -216,3 +217,29 @@ def test_where_no_process_can_begin_grammars_are_refused_in_words(
     monkeypatch.setattr(grammar_trial.sys, "executable", "/nowhere/python")
     with pytest.raises(TrialFailed, match="no process began: No such file"):
         trial.run(lark(GOOD))
+
+
+class Waits(float):
+    """Half a second at first, and then as long as it takes."""
+
+    num_asked = 0
+
+    @override
+    def __radd__(self, now: float) -> float:
+        self.num_asked += 1
+        return now + (0.5 if self.num_asked == 1 else 60)
+
+
+def test_a_process_that_was_stopped_is_given_up_and_another_asked(
+    trial: GrammarTrial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial.run(lark(GOOD))
+    assert trial._process is not None
+    stopped = trial._process._popen
+    stopped.send_signal(signal.SIGSTOP)
+    monkeypatch.setattr(grammar_trial, "MAX_WALL_SECONDS", Waits())
+
+    trial.run(lark(GOOD + "\n// " + "x" * (1 << 18)))  # more than a pipe holds
+
+    assert stopped.poll() is not None
+    trial.close()

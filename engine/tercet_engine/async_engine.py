@@ -121,17 +121,21 @@ class AsyncEngine:
             loop.call_later(self._config.max_queue_seconds, self._give_up_waiting, ids)
         return streams
 
-    async def compile_grammar(self, spec: GrammarSpec, *, keep: bool = True) -> Grammar:
+    async def compile_grammar(
+        self, spec: GrammarSpec, *, keep: bool = True, may_take_long: bool = True
+    ) -> Grammar:
         """Compile a grammar for a request, or find it compiled.
 
         Args:
             spec: the grammar.
-            keep: for the next request like it.
+            keep: what came of it, for the next request like it.
+            may_take_long: else it is refused where others would have to wait for it.
 
         Raises:
             InvalidGrammar: it is wrong, too large, or asks for what cannot be enforced.
+            WaitedTooLong: others' grammars took all the time that it may wait.
         """
-        return await self._grammars.compile(spec, keep=keep)
+        return await self._grammars.compile(spec, keep=keep, may_take_long=may_take_long)
 
     def check_accepting(self) -> None:
         """Raise `EngineDraining` or `EngineDead` if nothing more will be served."""

@@ -62,10 +62,17 @@ class GrammarFailed(RequestError):
 
 
 class InvalidGrammar(RequestError):
-    """A schema or grammar that is wrong, or that cannot be enforced. Nothing was generated."""
+    """A schema or grammar that is wrong, or that cannot be enforced. Nothing was generated.
 
-    def __init__(self, param: str, message: str) -> None:
-        super().__init__(f"{param} {message}", param)
+    Attributes:
+        reason: the message without the field's name.
+        is_lasting: whether it is the grammar's fault alone, and so will be refused again.
+    """
+
+    def __init__(self, param: str, reason: str, *, is_lasting: bool = True) -> None:
+        super().__init__(f"{param} {reason}", param)
+        self.reason = reason
+        self.is_lasting = is_lasting
 
 
 class InvalidSamplingParams(RequestError):

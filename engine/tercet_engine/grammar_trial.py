@@ -36,7 +36,6 @@ _PIECE_BYTES: Final = 1 << 16
 _NUM_BYTES: Final = 256
 _ENDED_BY_OTHERS: Final = frozenset({0, signal.SIGINT, signal.SIGKILL, signal.SIGTERM})
 """With which a process ends that was not asked enough, or that the system or somebody ended."""
-_TOO_LONG: Final = f"it takes longer than {MAX_CPU_SECONDS:.0f} s to compile; simplify it"
 _TOO_MUCH: Final = (
     "its compiler fails on it: too deep a recursion, too much memory or a number out of its range; "
     "simplify it"
@@ -47,6 +46,14 @@ class TrialFailed(Exception):
     """A grammar did not come through, in words."""
 
 
+class NoTrial(TrialFailed):
+    """There was no process to try it in."""
+
+
+class TrialTooLong(TrialFailed):
+    """It was not over within the processor time that it may take."""
+
+
 class GrammarTrial:
     """A process that compiles one grammar at a time; begun when it is first needed.
 
@@ -55,20 +62,26 @@ class GrammarTrial:
             special: a grammar may name them.
         vocab_size: of the model.
         limits: what llguidance is to keep to.
+        max_cpu_seconds: that one grammar may take.
     """
 
     def __init__(
-        self, added_tokens: Mapping[str, bool], vocab_size: int, limits: Mapping[str, int | bool]
+        self,
+        added_tokens: Mapping[str, bool],
+        vocab_size: int,
+        limits: Mapping[str, int | bool],
+        max_cpu_seconds: float = MAX_CPU_SECONDS,
     ) -> None:
         known = {
             "tokenizer": json.dumps(_tokenizer_of_bytes(added_tokens)),
             "vocab_size": max(vocab_size, _NUM_BYTES + len(added_tokens)),
             "end_tokens": [_NUM_BYTES if added_tokens else 0],
             "limits": dict(limits),
-            "max_cpu_seconds": MAX_CPU_SECONDS,
+            "max_cpu_seconds": max_cpu_seconds,
             "max_bytes": MAX_BYTES,
         }
         self._greeting = json.dumps(known)
+        self._max_cpu_seconds = max_cpu_seconds
         self._process: _Process | None = None
         self._is_closed = False
         self._at_work = threading.Lock()
@@ -81,7 +94,9 @@ class GrammarTrial:
             grammar: in llguidance's own form.
 
         Raises:
-            TrialFailed: it is wrong, or did not come through within the bounds.
+            NoTrial: it was not tried.
+            TrialTooLong: it takes too long.
+            TrialFailed: it is wrong, or did not come through within the other bounds.
         """
         with self._at_work:
             answer = self._ask(grammar, by_others=_ENDED_BY_OTHERS)
@@ -108,18 +123,22 @@ class GrammarTrial:
         status = self._end()
         if -status in by_others and not self._is_closed:
             return self._ask(grammar, frozenset())
-        raise TrialFailed(_TOO_LONG if status == -signal.SIGPROF else _TOO_MUCH)
+        if status == -signal.SIGPROF:
+            limit = f"{self._max_cpu_seconds:g} s"
+            message = f"it takes longer than {limit} to compile; simplify it"
+            raise TrialTooLong(message)
+        raise TrialFailed(_TOO_MUCH)
 
     def _begun(self) -> "_Process":
         if self._is_closed:
             message = "the engine has been closed"
-            raise TrialFailed(message)
+            raise NoTrial(message)
         if self._process is None:
             try:
                 self._process = _Process()
             except OSError as error:
-                message = f"it could not be tried, for no process began: {error.strerror}"
-                raise TrialFailed(message) from None
+                message = f"no process began: {error.strerror}"
+                raise NoTrial(message) from None
             self._process.greet(self._greeting)
         return self._process
 

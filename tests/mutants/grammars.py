@@ -4,11 +4,12 @@ from tests.mutants.mutant import Mutant
 
 GRAMMAR = ("test_constraints", "test_grammar")
 HELD = ("test_held_sequences",)
+LANES = ("test_grammar_lanes",)
 
 MUTANTS = (
     Mutant(
         "intersections are not counted",
-        "grammar_compiler",
+        "grammar_maker",
         "if excess := find_intersection(grammar):",
         "if excess := find_intersection(grammar) and False:",
         ("test_grammar_intersections",),
@@ -43,8 +44,8 @@ MUTANTS = (
     ),
     Mutant(
         "a grammar is compiled without a trial",
-        "grammar_compiler",
-        "            self._trial.run(grammar)\n",
+        "grammar_maker",
+        "            trial.run(grammar)\n",
         "            pass\n",
         ("test_grammar_trial",),
     ),
@@ -166,5 +167,40 @@ MUTANTS = (
         "_MAX_IDLE_SECONDS if is_idle else 0",
         "0",
         HELD,
+    ),
+    Mutant(
+        "grammars that take long hold up all others",
+        "grammar_compiler",
+        "return await self._in_lane(self._slow, spec, kept)",
+        "return await self._in_lane(self._quick, spec, kept)",
+        LANES,
+    ),
+    Mutant(
+        "who waited for others is told to simplify",
+        "grammar_compiler",
+        "if not has_begun:",
+        "if False:",
+        LANES,
+    ),
+    Mutant(
+        "what could not be tried is refused for good",
+        "grammar_compiler",
+        "                if error.is_lasting:\n",
+        "                if True:\n",
+        LANES,
+    ),
+    Mutant(
+        "a grammar is compiled for each who asks at once",
+        "grammar_compiler",
+        "if kept and (known := self._cache.get(kept)) is not None:",
+        "if kept and (known := None):",
+        LANES,
+    ),
+    Mutant(
+        "a process that is stopped is written to for ever",
+        "grammar_trial",
+        "                wait_for(stream, select.POLLOUT, deadline)\n",
+        "",
+        ("test_grammar_trial",),
     ),
 )

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tercet_engine import AsyncEngine, GrammarKind, GrammarSpec, InvalidGrammar
+from tercet_engine import AsyncEngine, EngineOverloaded, GrammarKind, GrammarSpec, InvalidGrammar
 
 MAX_TRIES: Final = 64
 MAX_SECONDS: Final = 2.0
@@ -76,7 +76,7 @@ async def located(engine: AsyncEngine, spec: GrammarSpec, error: InvalidGrammar)
         path = await path_of_fault(schema, lambda tried: _is_enforceable(engine, tried))
     except (ValueError, RecursionError):  # as text a schema may be deeper than a body can be
         return error
-    return InvalidGrammar(spec.param + path, str(error).removeprefix(f"{spec.param} "))
+    return InvalidGrammar(spec.param + path, error.reason)
 
 
 async def path_of_fault(schema: Any, accepts: Accepts) -> str:
@@ -87,8 +87,8 @@ async def path_of_fault(schema: Any, accepts: Accepts) -> str:
 async def _is_enforceable(engine: AsyncEngine, schema: Any) -> bool:
     try:
         spec = GrammarSpec(GrammarKind.JSON_SCHEMA, json.dumps(schema))
-        await engine.compile_grammar(spec, keep=False)
-    except InvalidGrammar:
+        await engine.compile_grammar(spec, keep=False, may_take_long=False)
+    except (InvalidGrammar, EngineOverloaded):
         return False
     return True
 

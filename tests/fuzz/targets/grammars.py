@@ -98,7 +98,7 @@ def open_target() -> Callable[[bytes], str]:
         named = case.get("kind") if isinstance(case, dict) else None
         kind = _KINDS.get(named if isinstance(named, str) else "", GrammarKind.JSON_SCHEMA)
         try:
-            grammar = compiler._compile(GrammarSpec(kind, text, "schema"))
+            grammar = compiler.compile_here(GrammarSpec(kind, text, "schema"))
         except InvalidGrammar as error:
             return refused(InvalidGrammar("schema", ascii(str(error))))
         return _walk(grammar.start(), random.Random(data))

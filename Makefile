@@ -161,11 +161,12 @@ tidy: build/dev/build.ninja $(STAMP_DEV) ## clang-tidy over the C++ (minutes)
 # Coverage guides it where atheris can be installed; the C++ readers of formats are libFuzzer's (apt install clang).
 fuzz: $(STAMP_DEV) $(STAMP_CORE) ## hostile inputs through one door (TARGET=config EXECUTIONS=1000000 SEED=1)
 ifeq ($(TARGET),formats)
-	mkdir -p build/fuzz
+	mkdir -p build/fuzz/corpus/formats
 	$(CLANGXX) -std=c++20 -O1 -g1 -ffp-contract=off -fno-math-errno -fsanitize=fuzzer,address,undefined \
 	  -fno-sanitize-recover=all -Icpp/include -Icpp/src tests/cpp/fuzz_formats.cc cpp/src/formats/*.cc \
 	  cpp/src/linear.cc cpp/src/outliers.cc cpp/src/thread_pool.cc -pthread -o build/fuzz/formats
-	build/fuzz/formats -runs=$(EXECUTIONS) -seed=$(SEED) -max_len=4096 -timeout=10 -verbosity=1 -artifact_prefix=build/fuzz/
+	build/fuzz/formats -runs=$(EXECUTIONS) -seed=$(SEED) -max_len=4096 -timeout=10 -verbosity=1 -artifact_prefix=build/fuzz/ \
+	  build/fuzz/corpus/formats
 else
 	-$(BIN)/python -m pip install --quiet --group fuzz
 	$(BIN)/python -m tests.fuzz $(TARGET) --executions $(EXECUTIONS) --seed $(SEED)

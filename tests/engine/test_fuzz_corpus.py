@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fuzz.__main__ import Campaign
 from tests.fuzz.board import Board
 from tests.fuzz.json_mutator import json_mutator
 from tests.fuzz.judge import Judge
@@ -93,7 +94,7 @@ def test_a_child_that_dies_is_a_finding_and_not_the_end(
         "import os, sys\n"
         "from pathlib import Path\n"
         "from tests.fuzz.board import Board\n"
-        "Board(Path(sys.argv[-2]) / 'board').begin(3, b'deadly')\n"
+        "Board(Path(sys.argv[-3]) / 'board').begin(3, b'deadly')\n"
         "os.kill(os.getpid(), 11)\n"
     )
 
@@ -108,3 +109,15 @@ def test_a_child_that_dies_is_a_finding_and_not_the_end(
     assert campaign.run(6, 3) == 2
     (path,) = (tmp_path / "findings").glob("died--11*.txt")
     assert path.with_suffix("").read_bytes() == b"deadly"
+
+
+def test_what_led_somewhere_new_is_kept_for_the_next_campaign(tmp_path: Path) -> None:
+    pytest.importorskip("atheris")
+    corpus = tmp_path / "corpus"
+    for seed in (1, 2):
+        campaign = Campaign(TARGETS["config"], seed, "guided", tmp_path / "findings", corpus)
+        assert campaign.run(300, 200) == 0
+        assert campaign.num_run == 300
+
+    kept = [path for path in corpus.iterdir() if not path.name.startswith("seed-")]
+    assert kept

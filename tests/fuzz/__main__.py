@@ -3,8 +3,10 @@
     python -m tests.fuzz config --executions 1000000 --seed 1
 
 Executions run in child processes, a batch in each, so that one that crashes or hangs is a finding
-and not the end. A finding is written to tests/fuzz/findings/NAME, beside it why it is one and the
-command that runs it again. Ends with 1 if there was any.
+and not the end. What a guided campaign found to lead somewhere new is kept in build/fuzz/corpus,
+and the next goes on from it; `--afresh` begins with the seeds alone. A finding is written to
+tests/fuzz/findings/NAME, beside it why it is one and the command that runs it again. Ends with 1 if
+there was any.
 """
 
 import argparse
@@ -24,6 +26,7 @@ from tests.fuzz.target import Target
 from tests.fuzz.targets import TARGETS
 
 FINDINGS = Path(__file__).parent / "findings"
+KEPT = Path(__file__).parents[2] / "build" / "fuzz" / "corpus"
 _MAX_STILL_CPU_SECONDS = 60
 _MAX_STILL_SECONDS = 1800
 """The machine may be busy with other things, but not for so long."""
@@ -38,13 +41,18 @@ class Campaign:
         target: what is fuzzed.
         seed: of all that is random.
         how: "guided" or "blind".
+        findings: where they are written.
+        corpus: where inputs are kept that led somewhere new; None: nowhere.
     """
 
-    def __init__(self, target: Target, seed: int, how: str, findings: Path) -> None:
+    def __init__(
+        self, target: Target, seed: int, how: str, findings: Path, corpus: Path | None = None
+    ) -> None:
         self.outcomes: Counter[str] = Counter()
         self.num_run = 0
         self._target, self._seed, self._how = target, seed, how
         self._findings = findings
+        self._corpus = corpus
 
     def run(self, count: int, batch: int) -> int:
         """Run executions; return how many findings there were."""
@@ -65,8 +73,9 @@ class Campaign:
         board = Board(work / "board")
         arguments = (self._target.name, self._how, self._seed, self.num_run, count, work)
         command = [sys.executable, "-m", "tests.fuzz.worker", *map(str, arguments)]
+        command += [str(self._findings), str(self._corpus or work / "corpus")]
         with (work / "log").open("w+b") as log:
-            child = subprocess.Popen([*command, str(self._findings)], stdout=log, stderr=log)
+            child = subprocess.Popen(command, stdout=log, stderr=log)
             try:
                 is_still = self._wait(child, board)
             finally:
@@ -123,6 +132,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--batch", type=int, default=50_000, help="executions of one process")
     parser.add_argument("--blind", action="store_true", help="do not let coverage guide it")
+    parser.add_argument("--afresh", action="store_true", help="do not go on from earlier ones")
     parser.add_argument("--replay", type=Path, help="run one input, in this process")
     parser.add_argument("--findings", type=Path, help="where they are written")
     options = parser.parse_args()
@@ -134,7 +144,8 @@ def main() -> int:
     is_guided = not options.blind and importlib.util.find_spec("atheris") is not None
     how = "guided" if is_guided else "blind"
     findings = options.findings or FINDINGS / target.name
-    campaign = Campaign(target, options.seed, how, findings)
+    corpus = None if options.afresh else KEPT / target.name
+    campaign = Campaign(target, options.seed, how, findings, corpus)
     sys.stdout.write(f"{target.name}: {how}, seed {options.seed}\n")
     num_findings = campaign.run(options.executions, options.batch)
     if num_findings:

@@ -24,14 +24,14 @@ _TELL_EVERY = 500
 
 
 def main() -> None:
-    """`worker NAME guided|blind SEED FIRST COUNT FOLDER FINDINGS`."""
-    name, how, seed, first, count, folder, findings = sys.argv[1:]
+    """`worker NAME guided|blind SEED FIRST COUNT FOLDER FINDINGS CORPUS`."""
+    name, how, seed, first, count, folder, findings, corpus = sys.argv[1:]
     target, work = TARGETS[name], Path(folder)
     resource.setrlimit(resource.RLIMIT_AS, (MAX_BYTES, MAX_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     judge = Judge(target, target.open(), Path(findings), Board(work / "board"))
     if how == "guided":
-        guided(target, judge, int(seed) + int(first), int(count), work)
+        guided(target, judge, int(seed) + int(first), int(count), work=work, corpus=Path(corpus))
     else:
         blindly(target, judge, int(seed), range(int(first), int(first) + int(count)))
         judge.tell(work / "outcomes.json")
@@ -55,8 +55,10 @@ def blind_input(target: Target, inputs: list[bytes], seed: int, number: int) -> 
     return data
 
 
-def guided(target: Target, judge: Judge, seed: int, count: int, work: Path) -> None:
-    """Let libFuzzer choose what to go on from. It ends the process."""
+def guided(
+    target: Target, judge: Judge, seed: int, count: int, *, work: Path, corpus: Path
+) -> None:
+    """Let libFuzzer choose what to go on from, and keep it in `corpus`. It ends the process."""
     import atheris
 
     for function in _functions(target.guided_by):
@@ -75,8 +77,7 @@ def guided(target: Target, judge: Judge, seed: int, count: int, work: Path) -> N
         return target.mutate(data, rng)[:max_size]
 
     inputs = target.inputs()
-    corpus = work / "corpus"
-    corpus.mkdir(exist_ok=True)
+    corpus.mkdir(parents=True, exist_ok=True)
     for index, data in enumerate(inputs):
         (corpus / f"seed-{index:04}").write_bytes(data)
     options = [

@@ -1,8 +1,8 @@
 """Grammars in a step: asked before it what may be drawn, told after it what was."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tercet_engine.errors import GrammarFailed
 from tercet_engine.grammar import Mask, Renewed
@@ -12,21 +12,16 @@ from tercet_engine.sequence import Sequence as TokenSequence
 Renewal = Future[Renewed | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the grammars of a step allow.
+class Unknown(NamedTuple):
+    """Sequences that cannot draw.
 
     Attributes:
-        chunks: of the step, but for those of `failed`.
-        masks: what may be drawn, by the sequence's id.
-        failed: sequences whose grammar has reached a bound.
-        held: sequences whose grammar needs a new matcher first, and what gives it.
+        failed: their grammar has reached a bound.
+        held: their grammar needs a new matcher first, and this gives it.
     """
 
-    chunks: Sequence[Chunk]
-    masks: dict[int, Mask]
-    failed: Sequence[TokenSequence]
-    held: Sequence[tuple[TokenSequence, Renewal]]
+    failed: list[TokenSequence]
+    held: list[tuple[TokenSequence, Renewal]]
 
 
 class HeldSequences:
@@ -43,8 +38,12 @@ class HeldSequences:
         self._renewals[seq.id] = seq, renewal
 
     def remove(self, seq: TokenSequence) -> bool:
-        """Forget a sequence. Returns whether it was here at all."""
-        return self._renewals.pop(seq.id, None) is not None
+        """Forget a sequence, which is over. Returns whether it was here at all."""
+        if self._renewals.pop(seq.id, None) is None:
+            return False
+        if seq.constraint:
+            seq.constraint.end()
+        return True
 
     def take_ready(self, seconds: float) -> list[TokenSequence]:
         """Those that can go on, no longer held; wait for the first, but not for longer."""
@@ -57,35 +56,32 @@ class HeldSequences:
         return ready
 
 
-def ask(chunks: Sequence[Chunk]) -> Asked:
-    """Ask the grammars of the sequences that are to draw."""
-    masks: dict[int, Mask] = {}
-    failed = []
-    held: list[tuple[TokenSequence, Renewal]] = []
-    able = []
-    for chunk in chunks:
-        seq = chunk.seq
-        if seq.constraint and chunk.num_outputs:
+def ask(sequences: Iterable[TokenSequence]) -> Unknown:
+    """Have the grammars of sequences find out what may be drawn next."""
+    unknown = Unknown([], [])
+    for seq in sequences:
+        if seq.constraint:
             try:
-                known = seq.constraint.mask_or_renewal()
+                renewal = seq.constraint.find_out()
             except GrammarFailed:
-                failed.append(seq)
-                continue
-            if isinstance(known, Future):
-                held.append((seq, known))
-                continue
-            masks[seq.id] = known
-        able.append(chunk)
-    return Asked(able, masks, failed, held)
+                unknown.failed.append(seq)
+            else:
+                if renewal:
+                    unknown.held.append((seq, renewal))
+    return unknown
 
 
-def tell(sequences: Iterable[TokenSequence]) -> list[TokenSequence]:
-    """Tell the grammars the last tokens drawn; return the sequences that cannot go on."""
-    failed = []
+def masks_of(chunks: Iterable[Chunk]) -> dict[int, Mask]:
+    """What may be drawn after each chunk that has a grammar, by its sequence's id."""
+    return {
+        chunk.seq.id: chunk.seq.constraint.known_mask()
+        for chunk in chunks
+        if chunk.seq.constraint and chunk.num_outputs
+    }
+
+
+def tell(sequences: Iterable[TokenSequence]) -> None:
+    """Tell the grammars the last tokens drawn."""
     for seq in sequences:
         if seq.constraint and not seq.finish_reason:
-            try:
-                seq.constraint.accept(seq.tokens[-1])
-            except GrammarFailed:
-                failed.append(seq)
-    return failed
+            seq.constraint.accept(seq.tokens[-1])

@@ -9,8 +9,9 @@ from tercet_engine.batch import Batch, make_batch
 from tercet_engine.block_pool import BlockPool
 from tercet_engine.completion import FinishReason, TokenLogprobs
 from tercet_engine.config import EngineConfig
-from tercet_engine.constraints import Asked, HeldSequences, ask, tell
+from tercet_engine.constraints import HeldSequences, ask, masks_of, tell
 from tercet_engine.errors import EngineError, GrammarFailed
+from tercet_engine.grammar import Mask
 from tercet_engine.histogram import POWERS_OF_TWO, SECONDS_OF_A_TOKEN, Histogram
 from tercet_engine.prompt_results import (
     Float32Array,
@@ -129,18 +130,18 @@ class EngineCore:
 
     def step(self) -> list[TokenOutput]:
         """Compute one batch. Does nothing when there is nothing to compute."""
-        asked = self._schedule()
-        failures = [self._give_up(seq, GrammarFailed()) for seq in asked.failed]
-        chunks = asked.chunks
+        failures = self._ask_grammars()
+        chunks = self._scheduler.schedule()
         if not chunks:
             return failures
-        batch = make_batch(chunks, asked.masks)
+        masks = masks_of(chunks)
+        batch = make_batch(chunks, masks)
         self._start(chunks)
         start = self._clock()
         try:
             result = self._runner.run(batch)
         except ValueError:
-            if refused := self._give_up_refused(asked):
+            if refused := self._give_up_refused(chunks, masks):
                 return failures + refused
             raise
         seconds = self._clock() - start
@@ -160,8 +161,9 @@ class EngineCore:
         outputs: list[TokenOutput] = []
         for advance in advances:
             outputs += self._outputs(advance, drawn, result)
-        stuck = tell(advance.seq for advance in advances) if asked.masks else []
-        return outputs + failures + [self._give_up(seq, GrammarFailed()) for seq in stuck]
+        if masks:
+            tell(advance.seq for advance in advances)
+        return outputs + failures
 
     def stats(self) -> EngineStats:
         """Look at the engine; safe from any thread."""
@@ -198,16 +200,16 @@ class EngineCore:
         """Give back the runner's threads and memory."""
         self._runner.close()
 
-    def _schedule(self) -> Asked:
-        """Choose the next batch, without those whose grammars need time."""
+    def _ask_grammars(self) -> list[TokenOutput]:
+        """See that all who are here know what they may draw; hold or give up those who do not."""
         is_idle = not (self._scheduler.num_running or self._scheduler.num_waiting)
         for seq in self._held.take_ready(_MAX_IDLE_SECONDS if is_idle else 0):
             self._scheduler.resume(seq)
-        asked = ask(self._scheduler.schedule())
-        for seq, renewal in asked.held:
+        unknown = ask(self._scheduler.sequences())
+        for seq, renewal in unknown.held:
             self._scheduler.set_aside(seq)
             self._held.add(seq, renewal)
-        return asked
+        return [self._give_up(seq, GrammarFailed()) for seq in unknown.failed]
 
     def _start(self, chunks: Iterable[Chunk]) -> None:
         """Tell of the sequences that wait no longer."""
@@ -217,17 +219,19 @@ class EngineCore:
         if started and self._on_started:
             self._on_started([seq.id for seq in started])
 
-    def _give_up_refused(self, asked: Asked) -> list[TokenOutput]:
+    def _give_up_refused(
+        self, chunks: Sequence[Chunk], masks: Mapping[int, Mask]
+    ) -> list[TokenOutput]:
         """Find whom the runner refuses by themselves; the others are computed in the next step.
 
         Whatever it refuses should have been refused at the door; what slips through must not cost
         others their answers.
         """
-        self._scheduler.forget(asked.chunks)
+        self._scheduler.forget(chunks)
         refused = []
-        for chunk in asked.chunks:
+        for chunk in chunks:
             try:
-                self._runner.run(make_batch([chunk._replace(draft=())], asked.masks))
+                self._runner.run(make_batch([chunk._replace(draft=())], masks))
             except ValueError as error:
                 _logger.warning("a sequence cannot be computed: %s", error)
                 refused.append(self._give_up(chunk.seq, EngineError(str(error))))

@@ -28,6 +28,7 @@ Each message states the limit, the value given, and where there is one the way o
 holds any of a prompt's text.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 _MAX_CHARS: Final = 1500
@@ -61,18 +62,31 @@ class GrammarFailed(RequestError):
         )
 
 
+@dataclass(slots=True)
+class Refusal:
+    """Why a grammar is refused.
+
+    Attributes:
+        reason: in words, without the field's name.
+        is_lasting: whether it is the grammar's fault alone, and so will be refused again.
+        place: where in a schema it is to blame, once somebody has looked: a path, maybe empty.
+    """
+
+    reason: str
+    is_lasting: bool = True
+    place: str | None = None
+
+
 class InvalidGrammar(RequestError):
     """A schema or grammar that is wrong, or that cannot be enforced. Nothing was generated.
 
     Attributes:
-        reason: the message without the field's name.
-        is_lasting: whether it is the grammar's fault alone, and so will be refused again.
+        refusal: what there is to know of it, shared by all that are refused for it.
     """
 
-    def __init__(self, param: str, reason: str, *, is_lasting: bool = True) -> None:
-        super().__init__(f"{param} {reason}", param)
-        self.reason = reason
-        self.is_lasting = is_lasting
+    def __init__(self, param: str, why: str | Refusal) -> None:
+        self.refusal = Refusal(why) if isinstance(why, str) else why
+        super().__init__(f"{param} {self.refusal.reason}", param)
 
 
 class InvalidSamplingParams(RequestError):

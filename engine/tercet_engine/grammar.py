@@ -5,16 +5,15 @@ token which tokens may follow. It refuses what it cannot enforce, and so do we: 
 obeys its grammar or ends with an error, it is never let go on unconstrained.
 
 What its lexer has found out, it keeps for all completions of a grammar, up to a bound. Completions
-before, or beside, one must not decide how that one ends, so when the bound is reached whoever goes
-on does so with a new matcher, and fails only if its own tokens alone are too much.
+before, or beside, one must not be why that one fails: whatever a shared matcher fails by, a new one
+is led through the same tokens, alone, and decides. That may take seconds, on another thread.
 
-Asking takes some ten microseconds and happens on the engine's thread. A new matcher may take
-seconds, and is made on another; the completion waits for it, and nobody else does.
+Asking takes some ten microseconds and happens on the engine's thread.
 """
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, wait
+from concurrent.futures import wait
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -23,14 +22,17 @@ import numpy as np
 import numpy.typing as npt
 
 from tercet_engine.errors import GrammarFailed
+from tercet_engine.grammar_renewer import Renewer
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from llguidance import LLMatcher
 
-Mask = npt.NDArray[np.uint32]
+_PIECE: Final = 32
 
-_FULL: Final = "too many states"
-"""In llguidance's message when the lexer has reached its bound."""
+Mask = npt.NDArray[np.uint32]
+"""Which tokens may come next: [ceil(vocab_size / 32)], bit t % 32 of word t / 32."""
 
 
 class GrammarKind(StrEnum):
@@ -60,78 +62,96 @@ class GrammarSpec:
     param: str = "response_format"
 
 
+class Renewed(NamedTuple):
+    """A new matcher that was led through a completion's tokens.
+
+    Attributes:
+        root: the same before the first token.
+        matcher: after the last.
+        mask: what may come next.
+    """
+
+    root: "LLMatcher"
+    matcher: "LLMatcher"
+    mask: Mask
+
+
 class Constraint:
     """A grammar's state after the tokens of one completion. Used by the engine's thread only."""
 
-    def __init__(self, grammar: "Grammar", vocab_size: int) -> None:
+    def __init__(self, grammar: "Grammar", matcher: "LLMatcher", first_mask: Mask) -> None:
         self._grammar = grammar
-        self._matcher, self._edition = grammar.matcher()
-        self._tokens: list[int] = []
-        self._mask = empty_mask(vocab_size)
+        self._matcher = matcher
+        self._mask = first_mask.copy()
         self._address = self._mask.ctypes.data  # takes as long to find out as half a mask
+        self._is_known = True
+        self._tokens: list[int] = []
         self._renewal: Future[Renewed | None] | None = None
+        self._is_over = False
 
-    def mask(self) -> Mask:
-        """Which tokens may come next: uint32 [ceil(vocab_size / 32)], bit t % 32 of word t / 32.
+    def find_out(self) -> "Future[Renewed | None] | None":
+        """Find out what may come next, unless something must be done on another thread first.
 
-        It is good until the next call. Where a new matcher is needed it waits for that.
-
-        Raises:
-            GrammarFailed: a bound was reached; what may follow is not known.
-        """
-        while isinstance(known := self.mask_or_renewal(), Future):
-            wait([known])
-        return known
-
-    def mask_or_renewal(self) -> "Mask | Future[Renewed | None]":
-        """The same, or what must be done on another thread before one can say, and then ask again.
+        Returns:
+            That; ask again when it is done.
 
         Raises:
             GrammarFailed: a bound was reached; what may follow is not known.
         """
+        if self._is_known:
+            return None
         if self._renewal is None:
             if not self._matcher.is_error():
                 self._matcher.unsafe_compute_mask_ptr(self._address, self._mask.nbytes)
             if not self._matcher.is_error():
-                return self._some()
-            if not is_full(self._matcher):
-                raise GrammarFailed
-            self._renewal = self._grammar.renew(self._edition, self._tokens)
+                self._conclude()
+                return None
+            tokens = tuple(self._tokens)
+            self._renewal = self._grammar.renew(tokens, is_wanted=lambda: not self._is_over)
         if not self._renewal.done():
             return self._renewal
         done, self._renewal = self._renewal, None
         if done.cancelled() or done.exception() or (renewed := done.result()) is None:
             raise GrammarFailed
-        self._matcher, self._edition, self._mask[:] = renewed
-        return self._some()
+        self._matcher, self._mask[:] = renewed.matcher, renewed.mask
+        self._conclude()
+        return None
 
-    def accept(self, token: int) -> None:
-        """Go on by a token that the mask allowed.
+    def known_mask(self) -> Mask:
+        """What may come next, as it was found out. Good until the next token."""
+        assert self._is_known
+        return self._mask
+
+    def mask(self) -> Mask:
+        """What may come next; waits for what must be done first.
 
         Raises:
-            GrammarFailed: a bound was reached.
+            GrammarFailed: a bound was reached; what may follow is not known.
         """
+        while renewal := self.find_out():
+            while not renewal.done():
+                wait([renewal], timeout=1)  # one that is cancelled wakes nobody
+        return self.known_mask()
+
+    def accept(self, token: int) -> None:
+        """Go on by a token that the mask allowed. Whether it was too much is found out later."""
         self._tokens.append(token)
-        if not self._matcher.consume_token(token) and not is_full(self._matcher):
-            raise GrammarFailed
+        self._matcher.consume_token(token)
+        self._is_known = False
+
+    def end(self) -> None:
+        """The completion is over: nobody needs to know any more."""
+        self._is_over = True
 
     @property
     def is_complete(self) -> bool:
         """Whether the completion could end here."""
         return self._matcher.is_accepting()
 
-    def _some(self) -> Mask:
+    def _conclude(self) -> None:
         if not self._mask.any():
             raise GrammarFailed
-        return self._mask
-
-
-class Renewed(NamedTuple):
-    """A matcher after a completion's tokens, its edition, and the mask of what may come next."""
-
-    matcher: "LLMatcher"
-    edition: int
-    mask: Mask
+        self._is_known = True
 
 
 class Grammar:
@@ -139,71 +159,78 @@ class Grammar:
 
     Args:
         matcher: the grammar, compiled.
-        compile_again: gives another one that shares nothing with it.
-        vocab_size: of the model.
-        renewer: one thread, not the engine's and not the one that compiles.
+        first_mask: what a completion may begin with.
+        compile_again: gives another matcher that shares nothing with it.
+        renewer: leads new matchers through what was completed.
     """
 
     def __init__(
         self,
         matcher: "LLMatcher",
+        first_mask: Mask,
         compile_again: Callable[[], "LLMatcher"],
-        vocab_size: int,
-        renewer: Executor,
+        renewer: Renewer,
     ) -> None:
-        self._matcher = matcher
+        self._root = matcher
+        self._first_mask = first_mask
         self._compile_again = compile_again
-        self._vocab_size = vocab_size
         self._renewer = renewer
-        self._edition = 0
         self._lock = threading.Lock()
 
     def start(self) -> Constraint:
         """A constraint before the first token."""
-        return Constraint(self, self._vocab_size)
-
-    def matcher(self) -> tuple["LLMatcher", int]:
-        """A matcher before the first token, and in which edition."""
         with self._lock:
-            return self._matcher.deep_copy(), self._edition
+            matcher = self._root.deep_copy()
+        return Constraint(self, matcher, self._first_mask)
 
-    def renew(self, edition: int, tokens: Sequence[int]) -> "Future[Renewed | None]":
-        """Find a matcher that goes on after `tokens`, where that of `edition` is full.
+    def renew(
+        self, tokens: Sequence[int], is_wanted: Callable[[], bool]
+    ) -> "Future[Renewed | None]":
+        """Find out with a new matcher what may follow `tokens`.
 
-        It comes to None where these tokens alone are too much, or where the engine is closed.
+        It comes to None where they are too much for it, and where nobody wants it any more; it is
+        cancelled where the engine is closed.
         """
-        try:
-            return self._renewer.submit(self._renewed, edition, tuple(tokens))
-        except RuntimeError:  # no more is taken
-            nothing: Future[Renewed | None] = Future()
-            nothing.set_result(None)
-            return nothing
+        return self._renewer.submit(self, lambda: self._renewed(tokens, is_wanted))
 
-    def _renewed(self, edition: int, tokens: Sequence[int]) -> Renewed | None:
-        """On the renewer's thread. A later edition may have room; one that nobody uses decides."""
-        matcher, latest = self.matcher()
-        if latest != edition:
-            renewed = self._follow(matcher, latest, tokens)
-            if renewed or not is_full(matcher):
-                return renewed
-        unused = self._compile_again()
-        renewed = self._follow(unused.deep_copy(), latest + 1, tokens)
-        with self._lock:  # only now may others fill it
-            self._matcher, self._edition = unused, latest + 1
+    def _renewed(self, tokens: Sequence[int], is_wanted: Callable[[], bool]) -> Renewed | None:
+        """On the renewer's thread, and with matchers that nobody else knows until it is done."""
+        renewed = None
+        if is_wanted():
+            renewed = self._straight(tokens) or self._as_alone(tokens, is_wanted)
+        if renewed:
+            with self._lock:
+                self._root = renewed.root  # later completions find more room
         return renewed
 
-    def _follow(self, matcher: "LLMatcher", edition: int, tokens: Sequence[int]) -> Renewed | None:
-        mask = empty_mask(self._vocab_size)
-        if matcher.consume_tokens(list(tokens)):
-            matcher.unsafe_compute_mask_ptr(mask.ctypes.data, mask.nbytes)
-        return None if matcher.is_error() else Renewed(matcher, edition, mask)
+    def _straight(self, tokens: Sequence[int]) -> Renewed | None:
+        """Find out no more than what must be known of the tokens' own path."""
+        root = self._compile_again()
+        matcher, mask = root.deep_copy(), np.zeros_like(self._first_mask)
+        for begin in range(0, len(tokens), _PIECE):  # no other thread runs amid one
+            if not matcher.consume_tokens(list(tokens[begin : begin + _PIECE])):
+                return None
+        return Renewed(root, matcher, mask) if compute(matcher, mask) else None
+
+    def _as_alone(self, tokens: Sequence[int], is_wanted: Callable[[], bool]) -> Renewed | None:
+        """Do all that the completion would have done had it been alone, token by token.
+
+        A lexer may spend so much in each step, and one that knows nothing yet may need more for
+        the last step than one that came there by all of them.
+        """
+        root = self._compile_again()
+        matcher, mask = root.deep_copy(), np.zeros_like(self._first_mask)
+        for count, token in enumerate(tokens, 1):
+            if not is_wanted():
+                return None
+            if not (matcher.consume_token(token) and compute(matcher, mask)):
+                if (renewed := self._straight(tokens[:count])) is None:
+                    return None
+                root, matcher, mask = renewed
+        return Renewed(root, matcher, mask)
 
 
-def empty_mask(vocab_size: int) -> Mask:
-    """Of nothing that is allowed."""
-    return np.zeros(-(-vocab_size // 32), np.uint32)
-
-
-def is_full(matcher: "LLMatcher") -> bool:
-    """Whether its lexer has found out as much as it may."""
-    return _FULL in matcher.get_error()
+def compute(matcher: "LLMatcher", mask: Mask) -> bool:
+    """Write into `mask` what may come next; false: the matcher fails."""
+    matcher.unsafe_compute_mask_ptr(mask.ctypes.data, mask.nbytes)
+    return not matcher.is_error()

@@ -5,8 +5,8 @@ Whatever a grammar does to it, crash it, fill its memory or never end, ends it a
 leaves by itself when it was asked nothing for a while, or when who would ask has ended.
 
 It reads messages: a length of 4 bytes, the least first, and as many bytes. The first is a JSON
-object of what it must know, each later one a grammar in llguidance's own form. To each grammar it
-answers with one line of JSON: what is wrong with it, or null.
+object of what it must know, each later one a grammar in llguidance's own form. It answers each with
+one line of JSON: what is wrong with it, or null.
 """
 
 import array
@@ -42,6 +42,7 @@ def main() -> int:
         known["tokenizer"], n_vocab=known["vocab_size"], eos_token=known["end_tokens"], slices=[]
     )
     threading.stack_size(STACK_BYTES)
+    _say(None)
     for message in messages:
         faults: list[str | None] = []
         arguments = (tokens, known["limits"], message.decode(), faults)
@@ -52,9 +53,13 @@ def main() -> int:
         signal.setitimer(signal.ITIMER_PROF, 0)
         if not faults:
             return 1
-        sys.stdout.write(json.dumps(faults[0]) + "\n")
-        sys.stdout.flush()
+        _say(faults[0])
     return 0
+
+
+def _say(fault: str | None) -> None:
+    sys.stdout.write(json.dumps(fault) + "\n")
+    sys.stdout.flush()
 
 
 def _try(

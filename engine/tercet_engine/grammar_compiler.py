@@ -1,33 +1,39 @@
 """Compiles grammars on threads of its own, so that nobody else's answer waits for them.
 
 Compiling takes from microseconds to a fraction of a second, twice: first in a process that may be
-stopped, then here. Those that need more than half a second, some of which are meant to, go on in a
-lane of their own and hold up each other. What was compiled is kept, and so are the reasons why
+stopped, then here. Those that need more than a fifth of a second go on in a lane of
+their own and hold up each other. What was compiled is kept, and so are the reasons why
 something was refused. Text, time, memory and each step's work have bounds.
 """
 
 import asyncio
 import hashlib
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Final
+from typing import Final, Generic, TypeVar
 
-from tercet_engine.errors import InvalidGrammar, WaitedTooLong
+from tercet_engine.errors import InvalidGrammar, Refusal, WaitedTooLong
 from tercet_engine.grammar import Grammar, GrammarSpec
 from tercet_engine.grammar_bounds import LIMITS
 from tercet_engine.grammar_maker import GrammarMaker
+from tercet_engine.grammar_renewer import Renewer
 from tercet_engine.grammar_trial import MAX_CPU_SECONDS, GrammarTrial, TrialTooLong
 from tercet_engine.tokenizer import Tokenizer
+
+T = TypeVar("T")
 
 MAX_GRAMMAR_BYTES: Final = 256 * 1024
 """Of a schema's or grammar's text."""
 MAX_CACHED_GRAMMARS: Final = 128
+_MAX_CACHED_REFUSALS: Final = 1024
 MAX_COMPILE_SECONDS: Final = 10.0
 """In one lane, waiting for earlier ones included."""
-QUICK_CPU_SECONDS: Final = 0.5
+QUICK_CPU_SECONDS: Final = 0.2
+"""For which others wait at most, by each that turns out to need more."""
 _STACK_BYTES: Final = 8 << 20
 """Of threads begun from then on: twice what a trial has, whatever `ulimit -s` says."""
 
@@ -61,11 +67,11 @@ class GrammarCompiler:
         trial = partial(GrammarTrial, tokenizer.added_tokens, vocab_size, LIMITS)
         self._quick = _Lane("tercet-grammar", trial(QUICK_CPU_SECONDS))
         self._slow = _Lane("tercet-grammar-2", trial(MAX_CPU_SECONDS))
-        self._renewer = ThreadPoolExecutor(1, thread_name_prefix="tercet-renewal")
+        self._renewer = Renewer()
         self._maker = GrammarMaker(tokenizer, vocab_size, self._end_tokens, self._renewer)
-        self._cache: OrderedDict[bytes, Grammar | str] = OrderedDict()
-        """Grammars, or why they were refused."""
-        self._cache_lock = threading.Lock()
+        self._grammars: _Kept[Grammar] = _Kept(MAX_CACHED_GRAMMARS)
+        self._refusals: _Kept[Refusal] = _Kept(_MAX_CACHED_REFUSALS)
+        self._slow_keys: _Kept[bool] = _Kept(_MAX_CACHED_REFUSALS)
 
     async def compile(
         self, spec: GrammarSpec, *, keep: bool = True, may_take_long: bool = True
@@ -74,7 +80,7 @@ class GrammarCompiler:
 
         Args:
             spec: the grammar.
-            keep: what came of it, for the next who asks.
+            keep: for the next who asks. Refusals are kept whatever this says.
             may_take_long: else it is refused where it needs more than `QUICK_CPU_SECONDS`.
 
         Raises:
@@ -87,21 +93,23 @@ class GrammarCompiler:
         if not self._end_tokens:
             message = "cannot be enforced: this model has no token that ends an answer"
             raise InvalidGrammar(spec.param, message)
-        key = hashlib.blake2b(f"{spec.kind}\0{spec.text}".encode("utf-8", "replace")).digest()
-        if (known := self._cache.get(key)) is not None:
-            return self._sound(key, known, spec)
-        kept = key if keep else None
+        text = f"{spec.kind}\0{spec.text}".encode("utf-8", "surrogatepass")
+        key = hashlib.blake2b(text).digest()
+        if (known := self._known(key, spec)) is not None:
+            return known
+        if not self._slow_keys.find(key):
+            try:
+                return await self._in_lane(self._quick, key, spec, keep=keep)
+            except TrialTooLong as error:
+                if not may_take_long:
+                    refusal = Refusal(f"cannot be enforced: {error}", is_lasting=False)
+                    raise InvalidGrammar(spec.param, refusal) from None
         try:
-            return await self._in_lane(self._quick, spec, kept)
+            return await self._in_lane(self._slow, key, spec, keep=keep)
         except TrialTooLong as error:
-            if not may_take_long:
-                raise _refused(spec, error) from None
-        try:
-            return await self._in_lane(self._slow, spec, kept)
-        except TrialTooLong as error:
-            refusal = _refused(spec, error)
-            self._keep(kept, refusal.reason)
-            raise refusal from None
+            refusal = Refusal(f"cannot be enforced: {error}")
+            self._refusals.keep(key, refusal)
+            raise InvalidGrammar(spec.param, refusal) from None
 
     def compile_here(self, spec: GrammarSpec) -> Grammar:
         """Compile a grammar on this thread.
@@ -112,57 +120,74 @@ class GrammarCompiler:
         try:
             return self._maker.make(spec, self._slow.trial)
         except TrialTooLong as error:
-            raise _refused(spec, error) from None
+            raise InvalidGrammar(spec.param, f"cannot be enforced: {error}") from None
 
     def close(self) -> None:
         """Compile no more."""
-        for threads in (self._quick.worker, self._slow.worker, self._renewer):
-            threads.shutdown(wait=False, cancel_futures=True)
+        self._renewer.close()
         for lane in (self._quick, self._slow):
+            lane.worker.shutdown(wait=False, cancel_futures=True)
             lane.trial.close()
 
-    async def _in_lane(self, lane: _Lane, spec: GrammarSpec, kept: bytes | None) -> Grammar:
-        has_begun = False
+    def _known(self, key: bytes, spec: GrammarSpec) -> Grammar | None:
+        if refusal := self._refusals.find(key):
+            raise InvalidGrammar(spec.param, refusal)
+        return self._grammars.find(key)
+
+    async def _in_lane(self, lane: _Lane, key: bytes, spec: GrammarSpec, *, keep: bool) -> Grammar:
+        begun_at = 0.0
 
         def work() -> Grammar:
-            nonlocal has_begun
-            has_begun = True
-            if kept and (known := self._cache.get(kept)) is not None:
-                return self._sound(kept, known, spec)  # who was before us asked for the same
-            try:
-                made = self._maker.make(spec, lane.trial)
-            except InvalidGrammar as error:
-                if error.is_lasting:
-                    self._keep(kept, error.reason)
-                raise
-            self._keep(kept, made)
-            return made
+            nonlocal begun_at
+            begun_at = time.monotonic()
+            if (known := self._known(key, spec)) is not None:
+                return known  # who was before us asked for the same
+            if lane is self._quick and self._slow_keys.find(key):
+                raise TrialTooLong
+            return self._made(lane, key, spec, keep=keep)
 
         running = asyncio.get_running_loop().run_in_executor(lane.worker, work)
         try:
             return await asyncio.wait_for(running, MAX_COMPILE_SECONDS)
         except TimeoutError:
-            if not has_begun:
+            if not begun_at or time.monotonic() - begun_at < MAX_COMPILE_SECONDS / 2:
                 raise WaitedTooLong(MAX_COMPILE_SECONDS, MAX_COMPILE_SECONDS) from None
-            message = f"took longer than {MAX_COMPILE_SECONDS:.0f} s to compile; simplify it"
-            raise InvalidGrammar(spec.param, message, is_lasting=False) from None
+            reason = f"took longer than {MAX_COMPILE_SECONDS:.0f} s to compile; simplify it"
+            raise InvalidGrammar(spec.param, Refusal(reason, is_lasting=False)) from None
 
-    def _sound(self, key: bytes, known: Grammar | str, spec: GrammarSpec) -> Grammar:
-        self._keep(key, known)
-        if isinstance(known, str):
-            raise InvalidGrammar(spec.param, known)
-        return known
+    def _made(self, lane: _Lane, key: bytes, spec: GrammarSpec, *, keep: bool) -> Grammar:
+        """On the lane's thread: what came of it is kept, whoever still waits for it."""
+        try:
+            made = self._maker.make(spec, lane.trial)
+        except InvalidGrammar as error:
+            if error.refusal.is_lasting:
+                self._refusals.keep(key, error.refusal)
+            raise
+        except TrialTooLong:
+            self._slow_keys.keep(key, value=True)
+            raise
+        if keep:
+            self._grammars.keep(key, made)
+        return made
 
-    def _keep(self, key: bytes | None, known: Grammar | str) -> None:
-        """From any thread."""
-        if key is None:
-            return
-        with self._cache_lock:
-            self._cache[key] = known
-            self._cache.move_to_end(key)
-            while len(self._cache) > MAX_CACHED_GRAMMARS:
-                self._cache.popitem(last=False)
 
+class _Kept(Generic[T]):
+    """The last few of something, by key; for any thread."""
 
-def _refused(spec: GrammarSpec, error: TrialTooLong) -> InvalidGrammar:
-    return InvalidGrammar(spec.param, f"cannot be enforced: {error}")
+    def __init__(self, max_count: int) -> None:
+        self._kept: OrderedDict[bytes, T] = OrderedDict()
+        self._max_count = max_count
+        self._lock = threading.Lock()
+
+    def find(self, key: bytes) -> T | None:
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
+
+    def keep(self, key: bytes, value: T) -> None:
+        with self._lock:
+            self._kept[key] = value
+            self._kept.move_to_end(key)
+            while len(self._kept) > self._max_count:
+                self._kept.popitem(last=False)

@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tercet_engine.errors import GrammarFailed, InvalidGrammar
-from tercet_engine.grammar import Grammar, GrammarSpec
+from tercet_engine.errors import InvalidGrammar, Refusal
+from tercet_engine.grammar import Grammar, GrammarSpec, Mask, compute
 from tercet_engine.grammar_bounds import find_excess
 from tercet_engine.grammar_intersections import find_intersection
+from tercet_engine.grammar_renewer import Renewer
 from tercet_engine.grammar_trial import GrammarTrial, NoTrial, TrialFailed, TrialTooLong
 from tercet_engine.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
-
     from llguidance import LLMatcher
 
     from tercet_engine.grammar_backend import GrammarBackend
@@ -33,7 +32,7 @@ class GrammarMaker:
         tokenizer: the model's.
         vocab_size: of the model; at least the tokenizer's.
         end_tokens: with which the model ends an answer; at least one.
-        renewer: makes new matchers for completions; see `Grammar`.
+        renewer: makes new matchers for completions that need them.
     """
 
     def __init__(
@@ -41,7 +40,7 @@ class GrammarMaker:
         tokenizer: Tokenizer,
         vocab_size: int,
         end_tokens: Iterable[int],
-        renewer: "Executor",
+        renewer: Renewer,
     ) -> None:
         self._text_of_tokenizer = tokenizer.to_json
         self._vocab_size = vocab_size
@@ -73,21 +72,17 @@ class GrammarMaker:
         except TrialTooLong:
             raise
         except NoTrial as error:
-            raise InvalidGrammar(
-                spec.param, f"cannot be tried: {error}", is_lasting=False
-            ) from None
+            refusal = Refusal(f"cannot be tried: {error}", is_lasting=False)
+            raise InvalidGrammar(spec.param, refusal) from None
         except TrialFailed as error:
             raise _unenforceable(spec, error) from None
         matcher = self._matcher(grammar)
         if matcher.is_error():
             raise _unenforceable(spec, matcher.get_error())
-        again = partial(self._matcher, grammar)
-        made = Grammar(matcher, again, self._vocab_size, self._renewer)
-        try:
-            self._try(made)
-        except GrammarFailed:
-            raise _unenforceable(spec, "it is too complex, or nothing obeys it") from None
-        return made
+        first_mask = np.zeros(-(-self._vocab_size // 32), np.uint32)
+        if not self._can_begin(matcher.deep_copy(), first_mask):
+            raise _unenforceable(spec, "it is too complex, or nothing obeys it")
+        return Grammar(matcher, first_mask, partial(self._matcher, grammar), self._renewer)
 
     def _matcher(self, grammar: str) -> "LLMatcher":
         from tercet_engine.grammar_backend import GrammarBackend  # noqa: PLC0415
@@ -98,15 +93,17 @@ class GrammarMaker:
                 self._backend = GrammarBackend(text, self._vocab_size, self._end_tokens)
         return self._backend.matcher(grammar)
 
-    def _try(self, grammar: Grammar) -> None:
+    def _can_begin(self, matcher: "LLMatcher", first_mask: Mask) -> bool:
         """Take two steps: the first are the dearest, and where most failures come to light."""
-        constraint = grammar.start()
-        word = int(np.flatnonzero(mask := constraint.mask())[0])
-        bits = int(mask[word])
+        if not compute(matcher, first_mask) or not first_mask.any():
+            return False
+        word = int(np.flatnonzero(first_mask)[0])
+        bits = int(first_mask[word])
         token = word * 32 + (bits & -bits).bit_length() - 1
-        if token not in self._end_tokens:
-            constraint.accept(token)
-            constraint.mask()
+        if token in self._end_tokens:
+            return True
+        mask = np.zeros_like(first_mask)
+        return bool(matcher.consume_token(token) and compute(matcher, mask) and mask.any())
 
 
 def _unenforceable(spec: GrammarSpec, error: object) -> InvalidGrammar:

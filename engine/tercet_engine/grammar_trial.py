@@ -36,6 +36,7 @@ _PIECE_BYTES: Final = 1 << 16
 _NUM_BYTES: Final = 256
 _ENDED_BY_OTHERS: Final = frozenset({0, signal.SIGINT, signal.SIGKILL, signal.SIGTERM})
 """With which a process ends that was not asked enough, or that the system or somebody ended."""
+_CLOSED: Final = "the engine has been closed"
 _TOO_MUCH: Final = (
     "its compiler fails on it: too deep a recursion, too much memory or a number out of its range; "
     "simplify it"
@@ -121,8 +122,13 @@ class GrammarTrial:
         if answer is not None:
             return answer
         status = self._end()
-        if -status in by_others and not self._is_closed:
+        if self._is_closed:
+            raise NoTrial(_CLOSED)
+        if -status in by_others:
             return self._ask(grammar, frozenset())
+        if -status in _ENDED_BY_OTHERS:
+            message = "the process in which it was tried was ended twice"
+            raise NoTrial(message)
         if status == -signal.SIGPROF:
             limit = f"{self._max_cpu_seconds:g} s"
             message = f"it takes longer than {limit} to compile; simplify it"
@@ -131,15 +137,17 @@ class GrammarTrial:
 
     def _begun(self) -> "_Process":
         if self._is_closed:
-            message = "the engine has been closed"
-            raise NoTrial(message)
+            raise NoTrial(_CLOSED)
         if self._process is None:
             try:
                 self._process = _Process()
             except OSError as error:
                 message = f"no process began: {error.strerror}"
                 raise NoTrial(message) from None
-            self._process.greet(self._greeting)
+            if self._process.ask(self._greeting) is None:
+                self._end()
+                message = "its process ended before it was ready"
+                raise NoTrial(message)
         return self._process
 
     def _end(self) -> int:
@@ -161,20 +169,15 @@ class _Process:
         )
         weakref.finalize(self, _forget, self._popen)
 
-    def ask(self, grammar: str) -> bytes | None:
-        """The line it answers with; None: it has ended, or should."""
+    def ask(self, message: str) -> bytes | None:
+        """The line it answers a message with; None: it has ended, or should."""
         deadline = time.monotonic() + MAX_WALL_SECONDS
         try:
-            self._send(grammar, deadline)
+            self._send(message, deadline)
             return self._read_line(deadline)
         except TimeoutError:
             self._popen.send_signal(signal.SIGPROF)
             return None
-
-    def greet(self, message: str) -> None:
-        """Send what it is to know; that it cannot be taken shows in the first answer."""
-        with suppress(TimeoutError):
-            self._send(message, time.monotonic() + MAX_WALL_SECONDS)
 
     def _send(self, message: str, deadline: float) -> None:
         """Send one message; that it has ended shows in the answer."""

@@ -7,7 +7,7 @@ catches up over several steps; a stream is always exactly one token behind.
 
 from array import array
 from bisect import insort_left, insort_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as List
 from heapq import merge
 from itertools import zip_longest
@@ -138,9 +138,17 @@ class Scheduler:
         seq.finish_reason = FinishReason.ABORT
         return True
 
+    def sequences(self) -> Iterator[Sequence]:
+        """All that are here."""
+        yield from self._running
+        yield from self._waiting
+
     def set_aside(self, seq: Sequence) -> None:
-        """Free the blocks of a running sequence that cannot go on for now. See `resume`."""
-        self._stop(seq)
+        """Let a sequence that cannot go on for now be neither here nor hold blocks; `resume` it."""
+        if seq in self._running:
+            self._stop(seq)
+        else:
+            self._waiting.remove(seq)
 
     def resume(self, seq: Sequence) -> None:
         """Put a sequence back into the line; first, if it had begun to answer."""
@@ -309,7 +317,7 @@ class Scheduler:
         return True
 
     def _preempt(self, seq: Sequence) -> None:
-        self.set_aside(seq)
+        self._stop(seq)
         self.resume(seq)
         self.num_preemptions += 1
 

@@ -2,14 +2,15 @@
 
 import ctypes
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
+import numpy as np
 import pytest
 
-from tercet_engine.constraints import ask
+from tercet_engine.constraints import ask, masks_of
 from tercet_engine.errors import GrammarFailed
 from tercet_engine.grammar import Grammar
+from tercet_engine.grammar_renewer import Renewer
 from tercet_engine.sampling_params import SamplingParams
 from tercet_engine.scheduler import Chunk
 from tercet_engine.sequence import Sequence
@@ -47,9 +48,10 @@ class FakeMatcher:
 
 
 @pytest.fixture
-def renewer() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(1) as threads:
-        yield threads
+def renewer() -> Iterator[Renewer]:
+    renewer = Renewer()
+    yield renewer
+    renewer.close()
 
 
 class Compiled(Protocol):
@@ -57,22 +59,33 @@ class Compiled(Protocol):
 
 
 @pytest.fixture
-def grammar(renewer: ThreadPoolExecutor) -> Compiled:
+def grammar(renewer: Renewer) -> Compiled:
     def compiled(matcher: Any, another: Any = None) -> Grammar:
         again = another if callable(another) else lambda: another
-        return Grammar(matcher, again, 20, renewer)
+        return Grammar(matcher, np.array([0b1], np.uint32), again, renewer)
 
     return compiled
 
 
+def test_the_first_mask_needs_no_asking(grammar: Compiled) -> None:
+    constraint = grammar(FakeMatcher(0)).start()
+    assert constraint.find_out() is None
+    assert constraint.known_mask().tolist() == [0b1]
+
+
 def test_where_no_token_is_allowed_the_completion_fails(grammar: Compiled) -> None:
+    constraint = grammar(FakeMatcher(0)).start()
+    constraint.accept(0)
     with pytest.raises(GrammarFailed):
-        grammar(FakeMatcher(0)).start().mask()
+        constraint.mask()
 
 
-def test_another_matcher_goes_on_after_all_tokens(grammar: Compiled) -> None:
+@pytest.mark.parametrize("error", [FULL, "no such token"])
+def test_whatever_a_shared_matcher_fails_by_another_goes_on_after_all_tokens(
+    grammar: Compiled, error: str
+) -> None:
     another = FakeMatcher(0b100)
-    constraint = grammar(FakeMatcher(0b11, capacity=2), another).start()
+    constraint = grammar(FakeMatcher(0b11, capacity=2, error=error), another).start()
     for token in (0, 1, 1):
         constraint.accept(token)
 
@@ -87,15 +100,7 @@ def test_a_completion_fails_whose_tokens_alone_are_too_much(grammar: Compiled) -
         constraint.mask()
 
 
-def test_a_completion_goes_on_with_the_matcher_that_another_has_renewed(grammar: Compiled) -> None:
-    later = FakeMatcher(0b100)
-    same = grammar(FakeMatcher(1, capacity=0), iter([later]).__next__)
-    for constraint in (same.start(), same.start()):
-        constraint.accept(0)
-        assert constraint.mask().tolist() == [0b100]
-
-
-def test_where_the_renewed_matcher_is_full_too_a_new_one_decides(grammar: Compiled) -> None:
+def test_only_a_matcher_that_nobody_shares_decides(grammar: Compiled) -> None:
     renewed = [FakeMatcher(0b10, capacity=1), FakeMatcher(0b100)]
     same = grammar(FakeMatcher(1, capacity=0), iter(renewed).__next__)
     one, other = same.start(), same.start()
@@ -105,6 +110,30 @@ def test_where_the_renewed_matcher_is_full_too_a_new_one_decides(grammar: Compil
     assert other.mask().tolist() == [0b100]
 
 
+def test_later_completions_find_the_room_that_was_made(grammar: Compiled) -> None:
+    same = grammar(FakeMatcher(1, capacity=0), iter([FakeMatcher(0b100)]).__next__)
+    for _ in range(2):
+        constraint = same.start()
+        constraint.accept(0)
+        assert constraint.mask().tolist() == [0b100]
+
+
+def test_a_completion_that_fails_alone_leaves_the_others_what_they_had(grammar: Compiled) -> None:
+    first = FakeMatcher(0b10, capacity=1)
+    same = grammar(first, FakeMatcher(1, capacity=0))
+    failing = same.start()
+    for _ in range(2):
+        failing.accept(0)
+    with pytest.raises(GrammarFailed):
+        failing.mask()
+    first.consumed.clear()
+
+    later = same.start()
+    later.accept(0)
+
+    assert later.mask().tolist() == [0b10]
+
+
 def test_a_compiler_that_fails_fails_the_completion(grammar: Compiled) -> None:
     constraint = grammar(FakeMatcher(1, capacity=0), lambda: 1 // 0).start()
     constraint.accept(0)
@@ -112,31 +141,27 @@ def test_a_compiler_that_fails_fails_the_completion(grammar: Compiled) -> None:
         constraint.mask()
 
 
-def test_a_closed_engine_fails_the_completion(
-    grammar: Compiled, renewer: ThreadPoolExecutor
-) -> None:
+@pytest.mark.timeout(30)
+def test_closing_the_engine_fails_the_completion(grammar: Compiled, renewer: Renewer) -> None:
     constraint = grammar(FakeMatcher(1, capacity=0), FakeMatcher(1)).start()
     constraint.accept(0)
-    renewer.shutdown()
+    renewer.close()
     with pytest.raises(GrammarFailed):
         constraint.mask()
 
 
-def test_another_error_is_not_tried_again(grammar: Compiled) -> None:
-    another = FakeMatcher(1)
-    with pytest.raises(GrammarFailed):
-        grammar(FakeMatcher(1, capacity=0, error="no such token"), another).start().accept(0)
-    assert not another.consumed
-
-
 def test_a_grammar_that_fails_costs_the_others_nothing(grammar: Compiled) -> None:
-    def chunk(number: int, matcher: Any) -> Chunk:
+    def sequence(number: int, matcher: Any) -> Sequence:
         constraint = grammar(matcher).start() if matcher else None
-        return Chunk(Sequence(number, [1], SamplingParams(), 4, constraint=constraint), 1)
+        if constraint:
+            constraint.accept(0)
+        return Sequence(number, [1], SamplingParams(), 4, constraint=constraint)
 
-    failing, obeying, free = chunk(0, FakeMatcher(0)), chunk(1, FakeMatcher(0b10)), chunk(2, None)
-    asked = ask([failing, obeying, free])
+    failing, obeying = sequence(0, FakeMatcher(0)), sequence(1, FakeMatcher(0b10))
+    free = sequence(2, None)
+    unknown = ask([failing, obeying, free])
 
-    assert asked.chunks == [obeying, free]
-    assert asked.failed == [failing.seq]
-    assert {number: mask.tolist() for number, mask in asked.masks.items()} == {1: [0b10]}
+    assert unknown.failed == [failing]
+    assert not unknown.held
+    masks = masks_of([Chunk(obeying, 1), Chunk(free, 1)])
+    assert {number: mask.tolist() for number, mask in masks.items()} == {1: [0b10]}

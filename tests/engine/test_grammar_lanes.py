@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 
 import pytest
 
@@ -84,7 +85,7 @@ async def test_what_takes_long_by_itself_is_refused(
     compiler: GrammarCompiler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     maker = Maker(compiler)
-    monkeypatch.setattr(grammar_compiler, "MAX_COMPILE_SECONDS", 0.3)
+    monkeypatch.setattr(grammar_compiler, "MAX_COMPILE_SECONDS", 2.0)
 
     with pytest.raises(InvalidGrammar, match="took longer than"):
         await compiler.compile(regex("slow"))
@@ -126,6 +127,7 @@ async def test_what_needs_more_than_quick_is_compiled_all_the_same(
 ) -> None:
     compiler._quick.trial = GrammarTrial({}, 4096, {}, max_cpu_seconds=0.001)
     await compiler.compile(SLOW)
+    assert len(compiler._slow_keys._kept) == 1
 
 
 async def test_what_could_not_be_tried_is_tried_again(
@@ -136,3 +138,45 @@ async def test_what_could_not_be_tried_is_tried_again(
         await compiler.compile(regex("a"))
     monkeypatch.undo()
     await compiler.compile(regex("a"))
+
+
+async def test_what_is_known_to_take_long_is_not_tried_among_the_quick_ones(
+    compiler: GrammarCompiler,
+) -> None:
+    maker = Maker(compiler)
+    maker.may_go_on.set()
+    others = threading.Event()
+    compiler._quick.worker.submit(others.wait)
+    asked = [asyncio.create_task(compiler.compile(regex("slow"))) for _ in range(5)]
+    await asyncio.sleep(0)
+    others.set()
+    await asyncio.gather(*asked)
+    assert maker.made == ["slow", "slow"]  # in one lane, and in the other
+
+
+async def test_refusals_do_not_displace_grammars(compiler: GrammarCompiler) -> None:
+    maker = Maker(compiler)
+    await compiler.compile(regex("a"))
+    for number in range(grammar_compiler.MAX_CACHED_GRAMMARS + 1):
+        with pytest.raises(InvalidGrammar):
+            await compiler.compile(regex(f"({number}"))
+    await compiler.compile(regex("a"))
+    assert maker.made.count("a") == 1
+
+
+async def test_what_cannot_be_sent_as_text_is_not_taken_for_something_else(
+    compiler: GrammarCompiler,
+) -> None:
+    with pytest.raises(InvalidGrammar):
+        await compiler.compile(regex("a\ud800"))
+    await compiler.compile(regex("a?"))
+
+
+async def test_refusals_are_remembered_of_grammars_that_are_not_kept(
+    compiler: GrammarCompiler,
+) -> None:
+    maker = Maker(compiler)
+    for _ in range(2):
+        with pytest.raises(InvalidGrammar):
+            await compiler.compile(regex("(a"), keep=False)
+    assert maker.made == ["(a"]

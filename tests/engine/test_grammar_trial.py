@@ -16,7 +16,7 @@ from tercet_engine.errors import InvalidGrammar
 from tercet_engine.grammar import GrammarKind, GrammarSpec
 from tercet_engine.grammar_bounds import LIMITS
 from tercet_engine.grammar_compiler import GrammarCompiler
-from tercet_engine.grammar_trial import GrammarTrial, TrialFailed, TrialTooLong
+from tercet_engine.grammar_trial import GrammarTrial, NoTrial, TrialFailed, TrialTooLong
 from tests.oracle.toy_engine import EOS, VOCAB_SIZE, byte_tokenizer
 
 GOOD = 'start: "a" b\nb: /[0-9]+/'
@@ -168,7 +168,7 @@ def test_a_trial_can_be_closed_while_somebody_waits_for_it() -> None:
     trial.close()
     thread.join(20)
 
-    assert [type(error) for error in failed] == [TrialFailed]
+    assert [type(error) for error in failed] == [NoTrial]
     assert trial._process is None
 
 
@@ -178,12 +178,14 @@ def test_a_process_that_is_killed_while_it_compiles_is_given_one_more_chance(
     asked: list[int] = []
     ask = grammar_trial._Process.ask
 
-    def ask_and_be_killed(process: grammar_trial._Process, grammar: str) -> bytes | None:
+    def ask_and_be_killed(process: grammar_trial._Process, message: str) -> bytes | None:
+        if "grammars" not in message:
+            return ask(process, message)
         asked.append(process._popen.pid)
         if len(asked) < num_killed + 1:
             process.kill()
             return None
-        return ask(process, grammar)
+        return ask(process, message)
 
     monkeypatch.setattr(grammar_trial._Process, "ask", ask_and_be_killed)
     num_killed = 1
@@ -192,7 +194,7 @@ def test_a_process_that_is_killed_while_it_compiles_is_given_one_more_chance(
 
     asked.clear()
     num_killed = 2
-    with pytest.raises(TrialFailed, match="its compiler fails"):
+    with pytest.raises(NoTrial, match="ended twice"):
         trial.run(lark(GOOD))
 
 
@@ -214,7 +216,7 @@ def test_where_no_process_can_begin_grammars_are_refused_in_words(
     trial: GrammarTrial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(grammar_trial.sys, "executable", "/nowhere/python")
-    with pytest.raises(TrialFailed, match="no process began: No such file"):
+    with pytest.raises(NoTrial, match="no process began: No such file"):
         trial.run(lark(GOOD))
 
 
@@ -242,3 +244,13 @@ def test_a_process_that_was_stopped_is_given_up_and_another_asked(
 
     assert stopped.poll() is not None
     trial.close()
+
+
+def test_a_process_that_cannot_get_ready_is_nobodys_fault(
+    trial: GrammarTrial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grammar_trial.sys, "executable", "/bin/false")
+    with pytest.raises(NoTrial, match="before it was ready"):
+        trial.run(lark(GOOD))
+    monkeypatch.undo()
+    trial.run(lark(GOOD))

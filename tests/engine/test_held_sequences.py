@@ -3,9 +3,9 @@
 import ctypes
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import pytest
 from typing_extensions import override
 
@@ -13,11 +13,13 @@ from tercet_engine import EngineConfig, SamplingParams
 from tercet_engine.completion import FinishReason
 from tercet_engine.core import EngineCore, TokenOutput
 from tercet_engine.grammar import Grammar
+from tercet_engine.grammar_renewer import Renewer
 from tercet_engine.sequence import Sequence
 from tests.engine.test_constraints import FakeMatcher
 from tests.oracle.toy_runner import ToyRunner
 
 NUM_TOKENS = 8
+ALL = np.full(2, 0xFFFFFFFF, np.uint32)
 
 
 class Compiler:
@@ -57,9 +59,10 @@ def compiler() -> Compiler:
 
 @pytest.fixture
 def grammar(compiler: Compiler) -> Iterator[Grammar]:
-    with ThreadPoolExecutor(1) as renewer:
-        yield Grammar(AllowsAll(capacity=2), compiler, 64, renewer)
-        compiler.may_end.set()
+    renewer = Renewer()
+    yield Grammar(AllowsAll(capacity=2), ALL, compiler, renewer)
+    compiler.may_end.set()
+    renewer.close()
 
 
 @pytest.fixture
@@ -88,11 +91,10 @@ def tokens_of(outputs: list[TokenOutput], number: int) -> list[int | None]:
 def alone(matcher: Any) -> list[int | None]:
     """What sequence 0 is answered where its grammar needs no other matcher."""
     core = EngineCore(ToyRunner(64, 16), EngineConfig(block_size=16))
-    with ThreadPoolExecutor(1) as renewer:
-        core.add([sequence(0, Grammar(matcher, pytest.fail, 64, renewer))])
-        outputs: list[TokenOutput] = []
-        while core.has_work:
-            outputs += core.step()
+    core.add([sequence(0, Grammar(matcher, ALL, pytest.fail, Renewer()))])
+    outputs: list[TokenOutput] = []
+    while core.has_work:
+        outputs += core.step()
     return tokens_of(outputs, 0)
 
 
@@ -111,6 +113,7 @@ def test_others_go_on_and_it_ends_as_it_would_have(
     assert core.has_work
     stats = core.stats()
     assert (stats.num_running, stats.num_waiting) == (0, 1)
+    assert stats.num_computed_tokens == 20 + 2 + 20 + 7
     assert stats.num_free_blocks == stats.num_blocks
 
     compiler.may_end.set()
@@ -146,3 +149,19 @@ def test_where_nobody_else_is_there_the_engine_does_not_spin(
     while compiler.num_compiled == 0:
         num_empty += not core.step()
     assert num_empty < 100
+
+
+def test_no_matcher_is_made_for_who_has_left(
+    core: EngineCore, grammar: Grammar, compiler: Compiler
+) -> None:
+    asked = [sequence(number, grammar) for number in range(3)]
+    core.add(asked)
+    while len(core._held) < 3:
+        core.step()
+
+    core.end(asked[1], FinishReason.ABORT)
+    compiler.may_end.set()
+    while core.has_work:
+        core.step()
+
+    assert compiler.num_compiled == 2

@@ -4,8 +4,13 @@ from typing import Any
 
 import pytest
 
-from tercet_engine import AsyncEngine, InvalidGrammar
-from tercet_server.services.schema_errors import MAX_TRIES, check_schema, path_of_fault
+from tercet_engine import AsyncEngine, Grammar, InvalidGrammar
+from tercet_server.services.schema_errors import (
+    MAX_TRIES,
+    Undecided,
+    check_schema,
+    path_of_fault,
+)
 from tests.server.conftest import Service
 
 TEXT = {"type": "string"}
@@ -90,3 +95,42 @@ async def test_the_schema_itself_is_left_as_it_was(toy_engine: AsyncEngine) -> N
     with pytest.raises(InvalidGrammar):
         await check_schema(toy_engine, schema, "where")
     assert schema == an_object(a={"type": "string", "pattern": "(?=a)"})
+
+
+async def test_where_a_try_cannot_be_made_the_place_found_so_far_is_named() -> None:
+    num_tries = 0
+
+    async def accepts(schema: Any) -> bool:
+        nonlocal num_tries
+        num_tries += 1
+        if num_tries > 2:
+            raise Undecided
+        return "pattern" not in str(schema)
+
+    schema = an_object(a=TEXT, b=an_object(c=BAD))
+    assert await path_of_fault(schema, accepts) == ".properties.b"
+
+
+async def test_the_place_is_sought_once(
+    toy_engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    num_tries = 0
+    compile_grammar = toy_engine.compile_grammar
+
+    async def counting(*args: Any, **options: Any) -> Grammar:
+        nonlocal num_tries
+        num_tries += 1
+        return await compile_grammar(*args, **options)
+
+    monkeypatch.setattr(toy_engine, "compile_grammar", counting)
+    told = []
+    for param in ("response_format", "tools[0]"):
+        with pytest.raises(InvalidGrammar) as caught:
+            await check_schema(toy_engine, an_object(a=TEXT, unlike_others=BAD), param)
+        told.append((caught.value.param, num_tries))
+
+    (first, num_first), (second, num_both) = told
+    assert first == "response_format.properties.unlike_others.pattern"
+    assert second == "tools[0].properties.unlike_others.pattern"
+    assert num_first > 1
+    assert num_both == num_first + 1

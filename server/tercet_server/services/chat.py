@@ -3,11 +3,13 @@
 import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from tercet_engine import (
     ChatPrompt,
+    EngineOverloaded,
     Grammar,
     InvalidGrammar,
     RequestError,
@@ -119,9 +121,10 @@ class ChatService:
         try:
             return await engine.compile_grammar(spec)
         except InvalidGrammar:
-            for index, tool in plan.tools.items():
-                schema = enforced_schema(tool.function.parameters)
-                await check_schema(engine, schema, f"tools[{index}].function.parameters")
+            with suppress(EngineOverloaded):  # so it is told without the place
+                for index, tool in plan.tools.items():
+                    schema = enforced_schema(tool.function.parameters)
+                    await check_schema(engine, schema, f"tools[{index}].function.parameters")
             raise
 
 

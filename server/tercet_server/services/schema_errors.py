@@ -71,25 +71,41 @@ async def located(engine: AsyncEngine, spec: GrammarSpec, error: InvalidGrammar)
     """The error that names the place in a schema, made of the one that names the schema."""
     if spec.kind is not GrammarKind.JSON_SCHEMA:
         return error
-    try:
-        schema = json.loads(spec.text)
-        path = await path_of_fault(schema, lambda tried: _is_enforceable(engine, tried))
-    except (ValueError, RecursionError):  # as text a schema may be deeper than a body can be
-        return error
-    return InvalidGrammar(spec.param + path, error.reason)
+    refusal = error.refusal
+    if refusal.place is None:
+        try:
+            schema = json.loads(spec.text)
+            place = await path_of_fault(schema, lambda tried: _is_enforceable(engine, tried))
+        except (ValueError, RecursionError):  # as text a schema may be deeper than a body can be
+            return error
+        refusal.place = place
+    return InvalidGrammar(spec.param + refusal.place, refusal)
 
 
 async def path_of_fault(schema: Any, accepts: Accepts) -> str:
-    """The path from the root of a schema that is not accepted to what is to blame."""
+    """The path from the root of a schema that is not accepted to what is to blame.
+
+    Args:
+        schema: JSON.
+        accepts: whether another schema is accepted. Raises `Undecided` where it cannot say.
+    """
     return await _Search(schema, accepts).run()
+
+
+class Undecided(Exception):
+    """A try took too long, or could not be made: the place found so far has to do."""
 
 
 async def _is_enforceable(engine: AsyncEngine, schema: Any) -> bool:
     try:
         spec = GrammarSpec(GrammarKind.JSON_SCHEMA, json.dumps(schema))
         await engine.compile_grammar(spec, keep=False, may_take_long=False)
-    except (InvalidGrammar, EngineOverloaded):
+    except InvalidGrammar as error:
+        if not error.refusal.is_lasting:
+            raise Undecided from None
         return False
+    except EngineOverloaded:
+        raise Undecided from None
     return True
 
 
@@ -103,9 +119,12 @@ class _Search:
 
     async def run(self) -> str:
         place = _Place(self._root, "", "")
-        while inner := await self._inner(place):
-            place = inner
-        return place.path + await self._keyword(place)
+        try:
+            while inner := await self._inner(place):
+                place = inner
+            return place.path + await self._keyword(place)
+        except Undecided:
+            return place.path
 
     async def _inner(self, place: _Place) -> _Place | None:
         """The sub-schema to blame, if one is; its siblings to blame are neutral afterwards."""
@@ -145,7 +164,7 @@ class _Search:
     async def _is_accepted(self) -> bool:
         self._tries_left -= 1
         if self._tries_left < 0 or self._clock() > self._deadline:
-            return False
+            raise Undecided
         return await self._accepts(self._root[""])
 
 

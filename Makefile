@@ -133,7 +133,7 @@ test-isa: $(STAMP_DEV) $(STAMP_CORE) ## the model's tests once per kernel set th
 	for set in $$($(BIN)/python -c 'from tercet_engine import supported_kernels; print(*supported_kernels())'); do \
 	  echo "== $$set"; TERCET_KERNELS=$$set $(BIN)/pytest -q tests/model || exit 1; done
 
-test-emulated: $(STAMP_DEV) $(STAMP_CORE) build/dev/build.ninja ## every CPU in QEMU: C++, the model, equal answers (hours; apt install qemu-user; ARGS="Nehalem --only cpp,answers")
+test-emulated: $(STAMP_DEV) $(STAMP_CORE) build/dev/build.ninja ## every CPU in QEMU: C++, the model, equal answers (an hour a CPU; apt install qemu-user; ARGS="Nehalem --only cpp,answers")
 	$(BIN)/cmake --build build/dev
 	$(BIN)/python -m tests.emulated.run $(ARGS)
 

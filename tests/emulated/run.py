@@ -7,7 +7,7 @@
 
 QEMU refuses instructions that a CPU does not have, so one that leaked into another set's program is
 found here. It needs qemu-user (`apt install qemu-user`) and patience: `model` takes a quarter of an
-hour a CPU, and half an hour more where `--repeats 1` asks for all random cases of its slow tests;
+hour to an hour a CPU, and more where `--repeats 1` asks for all random cases of its slow tests;
 `--shard 1/4` runs the first quarter of it. Every process has a bound, `--hours`, and none is left
 behind. The C++ tests are those of the presets `dev` and `arm64`. ROOT is a file system of ARM with
 Python, this project built and what its tests need; without it only the C++ tests are run there.

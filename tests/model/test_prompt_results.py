@@ -200,8 +200,7 @@ async def test_a_grammar_that_fails_ends_its_own_answer_alone(
 ) -> None:
     broken = constrained(prompt, grammar, end, 0)
     assert broken.constraint is not None
-    with pytest.raises(Exception, match="too complex"):
-        broken.constraint.accept(7)  # which no JSON begins with
+    broken.constraint.accept(7)  # which no JSON begins with
     other = next(company(1))
     outputs, others = serve(core_for(model), broken, other)
 

@@ -28,6 +28,7 @@ async def takes(tokenizer: Tokenizer, schema: dict[str, Any], value: str) -> boo
     try:
         for token in tokenizer.encode(json.dumps(value), add_special_tokens=False):
             constraint.accept(token)
+        constraint.mask()
     except GrammarFailed:
         return False
     return constraint.is_complete

@@ -21,7 +21,7 @@ from benchmarks.soak.wishes import DONE, Body, story
 
 _NUM_REMEMBERED: Final = 20
 _NUM_TURNS: Final = 20
-"""Of one conversation: as many fit the context of any model."""
+"""Of one conversation, which would outgrow the context in the end."""
 _NUM_STREAMS: Final = 6
 _START_AND_END_SECONDS: Final = 300.0
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGKILL)
@@ -44,7 +44,6 @@ class Lives:
     tally: Tally
     ended: Counter[str] = field(default_factory=Counter)
     found: int = 0
-    _num_lived: int = 0
     _kept: deque[tuple[str, Any]] = field(default_factory=lambda: deque(maxlen=_NUM_REMEMBERED))
 
     async def go_on(self, every_seconds: float, draw: random.Random) -> None:
@@ -73,11 +72,10 @@ class Lives:
         for _ in range(4):
             await self.seeded.ask(connection, draw, self.tally)
         await asyncio.sleep(seconds)
-        last = self._kept[-1][0] if self._num_lived % _NUM_TURNS else None
+        last = self._kept[-1][0] if self.ended.total() % _NUM_TURNS else None
         body: Body = {"input": story(draw), "max_output_tokens": 20, "previous_response_id": last}
         kept = await talk.call("POST", "", body)
         self._kept.append((kept["id"], kept["output"]))
-        self._num_lived += 1
         connection.leave()
         await self._end_under_load(number, draw)
 

@@ -128,7 +128,7 @@ class AsyncEngine:
 
         Args:
             spec: the grammar.
-            keep: what came of it, for the next request like it.
+            keep: for the next request like it. Refusals are kept whatever this says.
             may_take_long: else it is refused where others would have to wait for it.
 
         Raises:

@@ -1,9 +1,9 @@
 """Compiles grammars on threads of its own, so that nobody else's answer waits for them.
 
 Compiling takes from microseconds to a fraction of a second, twice: first in a process that may be
-stopped, then here. Those that need more than a fifth of a second go on in a lane of
-their own and hold up each other. What was compiled is kept, and so are the reasons why
-something was refused. Text, time, memory and each step's work have bounds.
+stopped, then here. Those that need more than a fifth of a second go on in a lane of their own and
+hold up each other. What was compiled is kept, and so are the reasons why something was refused.
+Text, time, memory and each step's work have bounds.
 """
 
 import asyncio

@@ -212,12 +212,21 @@ def test_many_open_descriptors_are_no_obstacle() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_where_no_process_can_begin_grammars_are_refused_in_words(
-    trial: GrammarTrial, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("/nowhere/python", "no process began: No such file"),
+        ("/bin/false", "before it was ready"),
+    ],
+)
+def test_where_no_process_gets_ready_it_is_said_and_tried_again(
+    trial: GrammarTrial, monkeypatch: pytest.MonkeyPatch, program: str, words: str
 ) -> None:
-    monkeypatch.setattr(grammar_trial.sys, "executable", "/nowhere/python")
-    with pytest.raises(NoTrial, match="no process began: No such file"):
+    monkeypatch.setattr(grammar_trial.sys, "executable", program)
+    with pytest.raises(NoTrial, match=words):
         trial.run(lark(GOOD))
+    monkeypatch.undo()
+    trial.run(lark(GOOD))
 
 
 class Waits(float):
@@ -244,13 +253,3 @@ def test_a_process_that_was_stopped_is_given_up_and_another_asked(
 
     assert stopped.poll() is not None
     trial.close()
-
-
-def test_a_process_that_cannot_get_ready_is_nobodys_fault(
-    trial: GrammarTrial, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(grammar_trial.sys, "executable", "/bin/false")
-    with pytest.raises(NoTrial, match="before it was ready"):
-        trial.run(lark(GOOD))
-    monkeypatch.undo()
-    trial.run(lark(GOOD))

@@ -17,8 +17,13 @@ def renewer() -> Iterator[Renewer]:
     renewer.close()
 
 
-def wait(event: threading.Event) -> Callable[[], bool]:
-    return lambda: event.wait(30)
+def wait(event: threading.Event, begun: threading.Event | None = None) -> Callable[[], bool]:
+    def work() -> bool:
+        if begun:
+            begun.set()
+        return event.wait(30)
+
+    return work
 
 
 def test_who_asks_for_much_waits_for_those_who_ask_for_little(renewer: Renewer) -> None:
@@ -38,8 +43,9 @@ def test_an_error_is_its_own(renewer: Renewer) -> None:
 
 
 def test_what_waits_at_the_end_is_cancelled_and_so_is_what_comes_later(renewer: Renewer) -> None:
-    others = threading.Event()
-    first = renewer.submit("a", wait(others))
+    others, begun = threading.Event(), threading.Event()
+    first = renewer.submit("a", wait(others, begun))
+    assert begun.wait(30)
     asked = [renewer.submit(whose, lambda: 1) for whose in "ab"]
     renewer.close()
     asked.append(renewer.submit("c", lambda: 1))

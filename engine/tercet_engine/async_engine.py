@@ -149,10 +149,11 @@ class AsyncEngine:
     def stats(self) -> EngineStats:
         """Look at the engine's counters."""
         stats = self._core.stats()
+        refusals = {**self._line.refusals, "grammar_time": self._grammars.num_given_up}
         return dataclasses.replace(
             stats,
-            num_refused=sum(self._line.refusals.values()),
-            refusals=dict(self._line.refusals),
+            num_refused=sum(refusals.values()),
+            refusals=refusals,
             num_waiting_tokens=self._line.num_tokens,
             histograms={**stats.histograms, **self._latencies.counts()},
         )

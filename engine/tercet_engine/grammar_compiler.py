@@ -58,6 +58,9 @@ class GrammarCompiler:
         tokenizer: the model's.
         vocab_size: of the model; at least the tokenizer's.
         end_tokens: with which the model ends an answer; at least one.
+
+    Attributes:
+        num_given_up: requests whose time was over before anybody came to their grammar.
     """
 
     def __init__(self, tokenizer: Tokenizer, vocab_size: int, end_tokens: Iterable[int]) -> None:
@@ -72,6 +75,7 @@ class GrammarCompiler:
         self._grammars: _Kept[Grammar] = _Kept(MAX_CACHED_GRAMMARS)
         self._refusals: _Kept[Refusal] = _Kept(_MAX_CACHED_REFUSALS)
         self._slow_keys: _Kept[bool] = _Kept(_MAX_CACHED_REFUSALS)
+        self.num_given_up = 0
 
     async def compile(
         self, spec: GrammarSpec, *, keep: bool = True, may_take_long: bool = True
@@ -151,6 +155,7 @@ class GrammarCompiler:
             return await asyncio.wait_for(running, MAX_COMPILE_SECONDS)
         except TimeoutError:
             if not begun_at or time.monotonic() - begun_at < MAX_COMPILE_SECONDS / 2:
+                self.num_given_up += 1
                 raise WaitedTooLong(MAX_COMPILE_SECONDS, MAX_COMPILE_SECONDS) from None
             reason = f"took longer than {MAX_COMPILE_SECONDS:.0f} s to compile; simplify it"
             raise InvalidGrammar(spec.param, Refusal(reason, is_lasting=False)) from None

@@ -48,11 +48,12 @@ class EngineStats:
         num_preemptions: times a sequence gave its blocks to an older one.
         num_drafted_tokens: tokens guessed and computed beside the one they follow.
         num_accepted_tokens: those of them that were right.
-        num_refused: requests refused because the line was full, or would have been too long a wait.
+        num_refused: requests refused because the line was full, or too long a wait.
         head: how tokens were drawn: "screened" from half of the head, with so many logits
             "finished"; from "full" rows of logits, "undecided" ones of them after a screening.
         num_waiting_tokens: prompt tokens of the sequences that have no token yet.
-        refusals: `num_refused` by reason: "requests" or "tokens" in line, "queue_time".
+        refusals: `num_refused` by reason: "requests" or "tokens" in line, "queue_time", and
+            "grammar_time", when others' grammars took all that a new one may wait.
         histograms: by name, see `Latencies` and `EngineCore`.
     """
 

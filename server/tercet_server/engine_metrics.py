@@ -88,7 +88,7 @@ class EngineCollector(Collector):
             yield counter
         yield _by_kind(
             "tercet_requests_refused",
-            "Requests the line did not take.",
+            "Requests that found the line full or too long, by what they would have waited for.",
             "reason",
             {model: stats.refusals for model, _, stats in looks},
         )

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from tercet_engine import grammar_compiler
+from tercet_engine import AsyncEngine, grammar_compiler
 from tercet_engine.errors import InvalidGrammar, WaitedTooLong
 from tercet_engine.grammar import Grammar, GrammarKind, GrammarSpec
 from tercet_engine.grammar_compiler import GrammarCompiler
@@ -62,17 +62,19 @@ async def test_quick_ones_overtake_those_that_take_long(compiler: GrammarCompile
 
 
 async def test_who_never_came_to_be_compiled_is_told_to_come_back(
-    compiler: GrammarCompiler, monkeypatch: pytest.MonkeyPatch
+    toy_engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    maker = Maker(compiler)
-    first = asyncio.create_task(compiler.compile(regex("slow0")))
+    maker = Maker(toy_engine._grammars)
+    first = asyncio.create_task(toy_engine.compile_grammar(regex("slow0")))
     await maker.is_waiting.wait()
     monkeypatch.setattr(grammar_compiler, "MAX_COMPILE_SECONDS", 0.1)
 
     with pytest.raises(WaitedTooLong) as caught:
-        await compiler.compile(regex("slow1"))
+        await toy_engine.compile_grammar(regex("slow1"))
 
     assert caught.value.retry_after_seconds > 0
+    stats = toy_engine.stats()
+    assert stats.refusals["grammar_time"] == stats.num_refused == 1
     maker.may_go_on.set()
     await first
 

@@ -1,11 +1,12 @@
 """Grammars in a step: asked before it what may be drawn, told after it what was."""
 
+from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import NamedTuple
 
 from tercet_engine.errors import GrammarFailed
-from tercet_engine.grammar import Mask, Renewed
+from tercet_engine.grammar import Grammar, Mask, Renewed
 from tercet_engine.scheduler import Chunk
 from tercet_engine.sequence import Sequence as TokenSequence
 
@@ -17,32 +18,56 @@ class Unknown(NamedTuple):
 
     Attributes:
         failed: their grammar has reached a bound.
-        held: their grammar needs a new matcher first, and this gives it.
+        held: their grammar needs a new matcher first.
     """
 
     failed: list[TokenSequence]
-    held: list[tuple[TokenSequence, Renewal]]
+    held: list[TokenSequence]
 
 
 class HeldSequences:
-    """Sequences that cannot go on before something is done on another thread."""
+    """Sequences that cannot go on before they have new matchers: of each grammar one in turn.
+
+    So those of a grammar that needs many wait for each other first. And as a matcher may be large,
+    few are made before they can be used: `begin` says how many.
+    """
 
     def __init__(self) -> None:
+        self._lines: dict[Grammar, deque[TokenSequence]] = {}  # in the order of their turns
         self._renewals: dict[int, tuple[TokenSequence, Renewal]] = {}
 
     def __len__(self) -> int:
-        return len(self._renewals)
+        return len(self._renewals) + sum(map(len, self._lines.values()))
 
-    def add(self, seq: TokenSequence, renewal: Renewal) -> None:
-        """Hold a sequence until `renewal` is done."""
-        self._renewals[seq.id] = seq, renewal
+    def add(self, seq: TokenSequence) -> None:
+        """Hold a sequence until it has a new matcher."""
+        assert seq.constraint
+        self._lines.setdefault(seq.constraint.grammar, deque()).append(seq)
+
+    def begin(self, count: int) -> None:
+        """See that matchers are being made for `count` sequences, if so many are held."""
+        while self._lines and len(self._renewals) < count:
+            grammar = next(iter(self._lines))
+            line = self._lines.pop(grammar)
+            seq = line.popleft()
+            if line:
+                self._lines[grammar] = line  # behind the others
+            assert seq.constraint
+            self._renewals[seq.id] = seq, seq.constraint.renew()
 
     def remove(self, seq: TokenSequence) -> bool:
         """Forget a sequence, which is over. Returns whether it was here at all."""
-        if self._renewals.pop(seq.id, None) is None:
+        if not seq.constraint:
             return False
-        if seq.constraint:
+        line = self._lines.get(seq.constraint.grammar, deque())
+        if seq in line:
+            line.remove(seq)
+            if not line:
+                del self._lines[seq.constraint.grammar]
+        elif self._renewals.pop(seq.id, None):
             seq.constraint.end()
+        else:
+            return False
         return True
 
     def take_ready(self, seconds: float) -> list[TokenSequence]:
@@ -62,12 +87,10 @@ def ask(sequences: Iterable[TokenSequence]) -> Unknown:
     for seq in sequences:
         if seq.constraint:
             try:
-                renewal = seq.constraint.find_out()
+                if not seq.constraint.find_out():
+                    unknown.held.append(seq)
             except GrammarFailed:
                 unknown.failed.append(seq)
-            else:
-                if renewal:
-                    unknown.held.append((seq, renewal))
     return unknown
 
 
@@ -85,3 +108,8 @@ def tell(sequences: Iterable[TokenSequence]) -> None:
     for seq in sequences:
         if seq.constraint and not seq.finish_reason:
             seq.constraint.accept(seq.tokens[-1])
+
+
+def num_renewed(sequences: Iterable[TokenSequence]) -> int:
+    """Of how many the grammar has a matcher of its own."""
+    return sum(bool(seq.constraint and seq.constraint.is_renewed) for seq in sequences)

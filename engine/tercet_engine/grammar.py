@@ -80,42 +80,44 @@ class Constraint:
     """A grammar's state after the tokens of one completion. Used by the engine's thread only."""
 
     def __init__(self, grammar: "Grammar", matcher: "LLMatcher", first_mask: Mask) -> None:
-        self._grammar = grammar
-        self._matcher = matcher
+        self.grammar: Final = grammar
+        self._matcher: LLMatcher | None = matcher
         self._mask = first_mask.copy()
         self._address = self._mask.ctypes.data  # takes as long to find out as half a mask
         self._is_known = True
         self._tokens: list[int] = []
         self._renewal: Future[Renewed | None] | None = None
         self._is_over = False
+        self.is_renewed = False
+        """Whether its matcher shares little or nothing with others."""
 
-    def find_out(self) -> "Future[Renewed | None] | None":
-        """Find out what may come next, unless something must be done on another thread first.
+    def find_out(self) -> bool:
+        """Find out what may come next.
 
         Returns:
-            That; ask again when it is done.
+            Whether it is known; else a new matcher is needed first: `renew` it.
 
         Raises:
             GrammarFailed: a bound was reached; what may follow is not known.
         """
-        if self._is_known:
-            return None
-        if self._renewal is None:
-            if not self._matcher.is_error():
+        if not self._is_known:
+            if self._matcher and not self._matcher.is_error():
                 self._matcher.unsafe_compute_mask_ptr(self._address, self._mask.nbytes)
-            if not self._matcher.is_error():
-                self._conclude()
-                return None
+            if self._matcher and self._matcher.is_error():
+                self._matcher = None  # it may be large
+            if self._matcher is None and not self._take_renewed():
+                return False
+            if not self._mask.any():
+                raise GrammarFailed
+            self._is_known = True
+        return True
+
+    def renew(self) -> "Future[Renewed | None]":
+        """Have a new matcher made, on another thread; when it is done, `find_out` again."""
+        if self._renewal is None:
             tokens = tuple(self._tokens)
-            self._renewal = self._grammar.renew(tokens, is_wanted=lambda: not self._is_over)
-        if not self._renewal.done():
-            return self._renewal
-        done, self._renewal = self._renewal, None
-        if done.cancelled() or done.exception() or (renewed := done.result()) is None:
-            raise GrammarFailed
-        self._matcher, self._mask[:] = renewed.matcher, renewed.mask
-        self._conclude()
-        return None
+            self._renewal = self.grammar.renew(tokens, is_wanted=lambda: not self._is_over)
+        return self._renewal
 
     def known_mask(self) -> Mask:
         """What may come next, as it was found out. Good until the next token."""
@@ -128,13 +130,15 @@ class Constraint:
         Raises:
             GrammarFailed: a bound was reached; what may follow is not known.
         """
-        while renewal := self.find_out():
+        while not self.find_out():
+            renewal = self.renew()
             while not renewal.done():
                 wait([renewal], timeout=1)  # one that is cancelled wakes nobody
         return self.known_mask()
 
     def accept(self, token: int) -> None:
         """Go on by a token that the mask allowed. Whether it was too much is found out later."""
+        assert self._matcher
         self._tokens.append(token)
         self._matcher.consume_token(token)
         self._is_known = False
@@ -146,12 +150,18 @@ class Constraint:
     @property
     def is_complete(self) -> bool:
         """Whether the completion could end here."""
-        return self._matcher.is_accepting()
+        return self._matcher is not None and self._matcher.is_accepting()
 
-    def _conclude(self) -> None:
-        if not self._mask.any():
+    def _take_renewed(self) -> bool:
+        """Go on with the new matcher, if there already is one."""
+        if self._renewal is None or not self._renewal.done():
+            return False
+        done, self._renewal = self._renewal, None
+        if done.cancelled() or done.exception() or (renewed := done.result()) is None:
             raise GrammarFailed
-        self._is_known = True
+        self._matcher, self._mask[:] = renewed.matcher, renewed.mask
+        self.is_renewed = True
+        return True
 
 
 class Grammar:
@@ -191,7 +201,7 @@ class Grammar:
         It comes to None where they are too much for it, and where nobody wants it any more; it is
         cancelled where the engine is closed.
         """
-        return self._renewer.submit(self, lambda: self._renewed(tokens, is_wanted))
+        return self._renewer.submit(lambda: self._renewed(tokens, is_wanted))
 
     def _renewed(self, tokens: Sequence[int], is_wanted: Callable[[], bool]) -> Renewed | None:
         """On the renewer's thread, and with matchers that nobody else knows until it is done."""

@@ -143,6 +143,10 @@ class Scheduler:
         yield from self._running
         yield from self._waiting
 
+    def waiting(self) -> Iterator[Sequence]:
+        """All that are in line, in the order of their turns."""
+        return iter(self._waiting)
+
     def set_aside(self, seq: Sequence) -> None:
         """Let a sequence that cannot go on for now be neither here nor hold blocks; `resume` it."""
         if seq in self._running:

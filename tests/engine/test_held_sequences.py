@@ -2,7 +2,9 @@
 
 import ctypes
 import threading
+import weakref
 from collections.abc import Iterator
+from concurrent.futures import wait
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from typing_extensions import override
 
 from tercet_engine import EngineConfig, SamplingParams
 from tercet_engine.completion import FinishReason
+from tercet_engine.constraints import HeldSequences
 from tercet_engine.core import EngineCore, TokenOutput
 from tercet_engine.grammar import Grammar
 from tercet_engine.grammar_renewer import Renewer
@@ -37,15 +40,20 @@ class Compiler:
         return AllowsAll(capacity=99)
 
 
+class Lexer:
+    """What copies of a matcher share, and what is large of them."""
+
+
 class AllowsAll(FakeMatcher):
     """Whatever the tokens; each copy begins anew."""
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, lexer: Lexer | None = None) -> None:
         super().__init__(0, capacity)
+        self.lexer = lexer or Lexer()
 
     @override
     def deep_copy(self) -> FakeMatcher:
-        return AllowsAll(self.capacity)
+        return AllowsAll(self.capacity, self.lexer)
 
     @override
     def unsafe_compute_mask_ptr(self, address: int, num_bytes: int) -> None:
@@ -165,3 +173,58 @@ def test_no_matcher_is_made_for_who_has_left(
         core.step()
 
     assert compiler.num_compiled == 2
+
+
+def test_who_needs_many_matchers_waits_for_those_who_need_few() -> None:
+    made, renewer = list[str](), Renewer()
+
+    def grammar_of(name: str) -> Grammar:
+        def compile_again() -> Any:
+            made.append(name)
+            return AllowsAll(capacity=99)
+
+        return Grammar(AllowsAll(capacity=0), ALL, compile_again, renewer)
+
+    held, one, other = HeldSequences(), grammar_of("one"), grammar_of("other")
+    for number, grammar in enumerate((one, one, one, other, other)):
+        held.add(sequence(number, grammar))
+    held.begin(2)
+    held.begin(2)
+    assert len(held.take_ready(30)) + len(held.take_ready(30)) == 2
+    assert made == ["one", "other"]
+
+    held.begin(5)
+    while len(held):
+        held.take_ready(30)
+    assert made == ["one", "other", "one", "other", "one"]
+    renewer.close()
+
+
+def test_there_are_no_more_lexers_than_slots_and_a_few(
+    grammar: Grammar, compiler: Compiler
+) -> None:
+    core = EngineCore(ToyRunner(64, 16), EngineConfig(block_size=16, max_sequences=2))
+    alive = weakref.WeakSet[Lexer]()
+
+    def compile_again() -> Any:
+        matcher = compiler()
+        if compiler.num_compiled <= 12:  # all need another
+            matcher.capacity = 5
+        alive.add(matcher.lexer)
+        return matcher
+
+    grammar._compile_again = compile_again
+    core.add([sequence(number, grammar) for number in range(12)])
+    while len(core._held) < 12:
+        core.step()
+
+    compiler.may_end.set()
+    most, outputs = 0, list[TokenOutput]()
+    while core.has_work:
+        outputs += core.step()
+        core.check_invariants()
+        wait([renewal for _, renewal in core._held._renewals.values()], 30)
+        most = max(most, len(alive))
+    assert most <= 2 + 4 + 1  # the grammar has the newest
+    assert compiler.num_compiled == 24
+    assert len(tokens_of(outputs, 11)) == NUM_TOKENS - 3

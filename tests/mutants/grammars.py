@@ -115,8 +115,8 @@ MUTANTS = (
     Mutant(
         "an engine waits for a new matcher",
         "constraints",
-        "renewal = seq.constraint.find_out()",
-        "renewal = (seq.constraint.mask(), None)[1]",
+        "if not seq.constraint.find_out():",
+        "if seq.constraint.mask() is None:",
         HELD,
     ),
     Mutant(
@@ -188,6 +188,34 @@ MUTANTS = (
         "            tokens = tuple(self._tokens)\n",
         "            raise GrammarFailed\n",
         GRAMMAR,
+    ),
+    Mutant(
+        "all who are held get their matchers at once",
+        "core",
+        "_MAX_IDLE_MATCHERS - num_renewed(self._scheduler.waiting())",
+        "self._scheduler.num_waiting + len(self._held)",
+        HELD,
+    ),
+    Mutant(
+        "who has a matcher and waits for a slot does not count",
+        "core",
+        "_MAX_IDLE_MATCHERS - num_renewed(self._scheduler.waiting())",
+        "_MAX_IDLE_MATCHERS",
+        HELD,
+    ),
+    Mutant(
+        "who is held keeps the matcher that was full",
+        "grammar",
+        "                self._matcher = None  # it may be large\n",
+        "                self._full, self._matcher = self._matcher, None\n",
+        HELD,
+    ),
+    Mutant(
+        "a grammar that needs many matchers holds up the others",
+        "constraints",
+        "                self._lines[grammar] = line  # behind the others\n",
+        "                self._lines = {grammar: line, **self._lines}\n",
+        HELD,
     ),
     Mutant(
         "a new matcher may need more at once than it would have step by step",

@@ -55,6 +55,9 @@ def main() -> int:
     part = " ".join(sys.argv[1:])
     rooms = (engine, grammars, bounds, doors)
     chosen = [m for room in rooms for m in room.MUTANTS if part in m.name]
+    if not chosen:
+        say(f"no mutant's name holds {part!r}")
+        return 2
     faults = 0
     warm.warm_up()
     with tempfile.TemporaryDirectory() as scratch:

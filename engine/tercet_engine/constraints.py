@@ -35,14 +35,16 @@ class HeldSequences:
     def __init__(self) -> None:
         self._lines: dict[Grammar, deque[TokenSequence]] = {}  # in the order of their turns
         self._renewals: dict[int, tuple[TokenSequence, Renewal]] = {}
+        self._count = 0
 
     def __len__(self) -> int:
-        return len(self._renewals) + sum(map(len, self._lines.values()))
+        return self._count
 
     def add(self, seq: TokenSequence) -> None:
         """Hold a sequence until it has a new matcher."""
         assert seq.constraint
         self._lines.setdefault(seq.constraint.grammar, deque()).append(seq)
+        self._count += 1
 
     def begin(self, count: int) -> None:
         """See that matchers are being made for `count` sequences, if so many are held."""
@@ -59,15 +61,16 @@ class HeldSequences:
         """Forget a sequence, which is over. Returns whether it was here at all."""
         if not seq.constraint:
             return False
-        line = self._lines.get(seq.constraint.grammar, deque())
-        if seq in line:
+        grammar = seq.constraint.grammar
+        if self._renewals.pop(seq.id, None):
+            seq.constraint.end()
+        elif seq in (line := self._lines.get(grammar, deque())):
             line.remove(seq)
             if not line:
-                del self._lines[seq.constraint.grammar]
-        elif self._renewals.pop(seq.id, None):
-            seq.constraint.end()
+                del self._lines[grammar]
         else:
             return False
+        self._count -= 1
         return True
 
     def take_ready(self, seconds: float) -> list[TokenSequence]:
@@ -78,6 +81,7 @@ class HeldSequences:
         ready = [seq for seq, renewal in self._renewals.values() if renewal.done()]
         for seq in ready:
             del self._renewals[seq.id]
+        self._count -= len(ready)
         return ready
 
 
@@ -108,8 +112,3 @@ def tell(sequences: Iterable[TokenSequence]) -> None:
     for seq in sequences:
         if seq.constraint and not seq.finish_reason:
             seq.constraint.accept(seq.tokens[-1])
-
-
-def num_renewed(sequences: Iterable[TokenSequence]) -> int:
-    """Of how many the grammar has a matcher of its own."""
-    return sum(bool(seq.constraint and seq.constraint.is_renewed) for seq in sequences)

@@ -9,7 +9,7 @@ from tercet_engine.batch import Batch, make_batch
 from tercet_engine.block_pool import BlockPool
 from tercet_engine.completion import FinishReason, TokenLogprobs
 from tercet_engine.config import EngineConfig
-from tercet_engine.constraints import HeldSequences, ask, masks_of, num_renewed, tell
+from tercet_engine.constraints import HeldSequences, ask, masks_of, tell
 from tercet_engine.errors import EngineError, GrammarFailed
 from tercet_engine.grammar import Mask
 from tercet_engine.histogram import POWERS_OF_TWO, SECONDS_OF_A_TOKEN, Histogram
@@ -29,8 +29,8 @@ _logger = logging.getLogger(__name__)
 _MAX_IDLE_SECONDS = 0.02
 """In which an engine that has nothing to compute but what is held reads no letters."""
 _MAX_IDLE_MATCHERS = 4
-"""New matchers, of up to 30 MB, that wait for a slot or are about to be made. So there are no more
-than slots and these, however many completions are held."""
+"""New matchers, of up to 30 MB, that are being made or wait for a slot. So there are no more than
+slots, grammars that are kept and these, however many completions are held."""
 
 
 class Runner(Protocol):
@@ -212,7 +212,7 @@ class EngineCore:
         for seq in unknown.held:
             self._scheduler.set_aside(seq)
             self._held.add(seq)
-        self._held.begin(_MAX_IDLE_MATCHERS - num_renewed(self._scheduler.waiting()))
+        self._held.begin(_MAX_IDLE_MATCHERS - self._scheduler.num_resumed)
         return [self._give_up(seq, GrammarFailed()) for seq in unknown.failed]
 
     def _start(self, chunks: Iterable[Chunk]) -> None:

@@ -12,6 +12,7 @@ Asking takes some ten microseconds and happens on the engine's thread.
 """
 
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass
@@ -62,16 +63,27 @@ class GrammarSpec:
     param: str = "response_format"
 
 
+class Edition:
+    """A grammar, compiled; what its copies find out, they share, and it may grow large by it."""
+
+    def __init__(self, root: "LLMatcher") -> None:
+        self._root = root
+
+    def matcher(self) -> "LLMatcher":
+        """A copy, before the first token."""
+        return self._root.deep_copy()
+
+
 class Renewed(NamedTuple):
-    """A new matcher that was led through a completion's tokens.
+    """A matcher of a new edition that was led through a completion's tokens.
 
     Attributes:
-        root: the same before the first token.
-        matcher: after the last.
+        edition: what it is a copy of.
+        matcher: after the last token.
         mask: what may come next.
     """
 
-    root: "LLMatcher"
+    edition: Edition
     matcher: "LLMatcher"
     mask: Mask
 
@@ -79,17 +91,17 @@ class Renewed(NamedTuple):
 class Constraint:
     """A grammar's state after the tokens of one completion. Used by the engine's thread only."""
 
-    def __init__(self, grammar: "Grammar", matcher: "LLMatcher", first_mask: Mask) -> None:
+    def __init__(self, grammar: "Grammar", first_mask: Mask) -> None:
         self.grammar: Final = grammar
-        self._matcher: LLMatcher | None = matcher
+        # None before the first token, and while it waits for another: an edition may be large.
+        self._edition: Edition | None = None
+        self._matcher: LLMatcher | None = None
         self._mask = first_mask.copy()
         self._address = self._mask.ctypes.data  # takes as long to find out as half a mask
         self._is_known = True
         self._tokens: list[int] = []
         self._renewal: Future[Renewed | None] | None = None
         self._is_over = False
-        self.is_renewed = False
-        """Whether its matcher shares little or nothing with others."""
 
     def find_out(self) -> bool:
         """Find out what may come next.
@@ -100,16 +112,15 @@ class Constraint:
         Raises:
             GrammarFailed: a bound was reached; what may follow is not known.
         """
-        if not self._is_known:
-            if self._matcher and not self._matcher.is_error():
-                self._matcher.unsafe_compute_mask_ptr(self._address, self._mask.nbytes)
-            if self._matcher and self._matcher.is_error():
-                self._matcher = None  # it may be large
-            if self._matcher is None and not self._take_renewed():
-                return False
-            if not self._mask.any():
-                raise GrammarFailed
-            self._is_known = True
+        if self._is_known:
+            return True
+        if self._matcher and not self._compute():
+            self._give_up()
+        if self._matcher is None and not self._take_renewed():
+            return False
+        if not self._mask.any():
+            raise GrammarFailed
+        self._is_known = True
         return True
 
     def renew(self) -> "Future[Renewed | None]":
@@ -138,9 +149,11 @@ class Constraint:
 
     def accept(self, token: int) -> None:
         """Go on by a token that the mask allowed. Whether it was too much is found out later."""
-        assert self._matcher
+        if not self._tokens and (edition := self.grammar.edition()):
+            self._edition, self._matcher = edition, edition.matcher()
         self._tokens.append(token)
-        self._matcher.consume_token(token)
+        if self._matcher:
+            self._matcher.consume_token(token)
         self._is_known = False
 
     def end(self) -> None:
@@ -149,8 +162,20 @@ class Constraint:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the completion could end here."""
+        """Whether the completion could end here; known after the first token."""
         return self._matcher is not None and self._matcher.is_accepting()
+
+    def _compute(self) -> bool:
+        assert self._matcher
+        if not self._matcher.is_error():
+            self._matcher.unsafe_compute_mask_ptr(self._address, self._mask.nbytes)
+        return not self._matcher.is_error()
+
+    def _give_up(self) -> None:
+        """Have no matcher; nor shall others begin with its edition if that is full."""
+        assert self._edition
+        self.grammar.try_out(self._edition, self._tokens[0])
+        self._edition = self._matcher = None
 
     def _take_renewed(self) -> bool:
         """Go on with the new matcher, if there already is one."""
@@ -159,13 +184,15 @@ class Constraint:
         done, self._renewal = self._renewal, None
         if done.cancelled() or done.exception() or (renewed := done.result()) is None:
             raise GrammarFailed
-        self._matcher, self._mask[:] = renewed.matcher, renewed.mask
-        self.is_renewed = True
+        self._edition, self._matcher, self._mask[:] = renewed
         return True
 
 
 class Grammar:
     """A compiled grammar, of which each completion starts a constraint of its own.
+
+    Completions begin with its newest edition that is in use, else with the first, until it is full;
+    where there is none, with one that is made for them.
 
     Args:
         matcher: the grammar, compiled.
@@ -181,7 +208,8 @@ class Grammar:
         compile_again: Callable[[], "LLMatcher"],
         renewer: Renewer,
     ) -> None:
-        self._root = matcher
+        self._first: Edition | None = Edition(matcher)
+        self._newest: Callable[[], Edition | None] = lambda: None
         self._first_mask = first_mask
         self._compile_again = compile_again
         self._renewer = renewer
@@ -189,9 +217,23 @@ class Grammar:
 
     def start(self) -> Constraint:
         """A constraint before the first token."""
+        return Constraint(self, self._first_mask)
+
+    def edition(self) -> Edition | None:
+        """With which completions begin, if there is one."""
         with self._lock:
-            matcher = self._root.deep_copy()
-        return Constraint(self, matcher, self._first_mask)
+            return self._newest() or self._first
+
+    def try_out(self, edition: Edition, first_token: int) -> None:
+        """Let no completion begin with an edition any more that is too full even for one token."""
+        matcher, mask = edition.matcher(), np.empty_like(self._first_mask)
+        if matcher.consume_token(first_token) and compute(matcher, mask):
+            return
+        with self._lock:
+            if edition is self._first:
+                self._first = None
+            if edition is self._newest():
+                self._newest = lambda: None
 
     def renew(
         self, tokens: Sequence[int], is_wanted: Callable[[], bool]
@@ -210,17 +252,16 @@ class Grammar:
             renewed = self._straight(tokens) or self._as_alone(tokens, is_wanted)
         if renewed:
             with self._lock:
-                self._root = renewed.root  # later completions find more room
+                self._newest = weakref.ref(renewed.edition)
         return renewed
 
     def _straight(self, tokens: Sequence[int]) -> Renewed | None:
         """Find out no more than what must be known of the tokens' own path."""
-        root = self._compile_again()
-        matcher, mask = root.deep_copy(), np.zeros_like(self._first_mask)
+        new = self._at_first()
         for begin in range(0, len(tokens), _PIECE):  # no other thread runs amid one
-            if not matcher.consume_tokens(list(tokens[begin : begin + _PIECE])):
+            if not new.matcher.consume_tokens(list(tokens[begin : begin + _PIECE])):
                 return None
-        return Renewed(root, matcher, mask) if compute(matcher, mask) else None
+        return new if compute(new.matcher, new.mask) else None
 
     def _as_alone(self, tokens: Sequence[int], is_wanted: Callable[[], bool]) -> Renewed | None:
         """Do all that the completion would have done had it been alone, token by token.
@@ -228,16 +269,18 @@ class Grammar:
         A lexer may spend so much in each step, and one that knows nothing yet may need more for
         the last step than one that came there by all of them.
         """
-        root = self._compile_again()
-        matcher, mask = root.deep_copy(), np.zeros_like(self._first_mask)
+        new: Renewed | None = self._at_first()
         for count, token in enumerate(tokens, 1):
-            if not is_wanted():
+            if new is None or not is_wanted():
                 return None
-            if not (matcher.consume_token(token) and compute(matcher, mask)):
-                if (renewed := self._straight(tokens[:count])) is None:
-                    return None
-                root, matcher, mask = renewed
-        return Renewed(root, matcher, mask)
+            if not (new.matcher.consume_token(token) and compute(new.matcher, new.mask)):
+                new = None  # one large edition at a time
+                new = self._straight(tokens[:count])
+        return new
+
+    def _at_first(self) -> Renewed:
+        edition = Edition(self._compile_again())
+        return Renewed(edition, edition.matcher(), np.zeros_like(self._first_mask))
 
 
 def compute(matcher: "LLMatcher", mask: Mask) -> bool:

@@ -10,7 +10,7 @@ from bisect import insort_left, insort_right
 from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as List
 from heapq import merge
-from itertools import zip_longest
+from itertools import takewhile, zip_longest
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from tercet_engine.speculation import Speculator
 
 _turn = attrgetter("turn")
 _PRIORITY = 1 << 48  # tokens: more than are ever scheduled
+_FIRST = -(1 << 128)  # before every priority
 
 
 class Chunk(NamedTuple):
@@ -118,6 +119,11 @@ class Scheduler:
         return len(self._waiting)
 
     @property
+    def num_resumed(self) -> int:
+        """Those of them that were set aside before."""
+        return sum(1 for _ in takewhile(lambda seq: seq.turn == _FIRST, self._waiting))
+
+    @property
     def num_tokens_in_step(self) -> int:
         """Tokens of the step that was scheduled last, guesses included."""
         return self._load.num_tokens
@@ -143,10 +149,6 @@ class Scheduler:
         yield from self._running
         yield from self._waiting
 
-    def waiting(self) -> Iterator[Sequence]:
-        """All that are in line, in the order of their turns."""
-        return iter(self._waiting)
-
     def set_aside(self, seq: Sequence) -> None:
         """Let a sequence that cannot go on for now be neither here nor hold blocks; `resume` it."""
         if seq in self._running:
@@ -155,10 +157,9 @@ class Scheduler:
             self._waiting.remove(seq)
 
     def resume(self, seq: Sequence) -> None:
-        """Put a sequence back into the line; first, if it had begun to answer."""
-        if seq.num_generated_tokens:
-            seq.turn = seq.priority * _PRIORITY
-        insort_left(self._waiting, seq, key=_turn)
+        """Let a sequence that was set aside go on before all others: it had a slot."""
+        seq.turn = _FIRST
+        insort_right(self._waiting, seq, key=_turn)
 
     def schedule(self) -> list[Chunk]:
         """Choose the next batch. Empty only when there is nothing left to do."""
@@ -322,7 +323,9 @@ class Scheduler:
 
     def _preempt(self, seq: Sequence) -> None:
         self._stop(seq)
-        self.resume(seq)
+        if seq.num_generated_tokens:
+            seq.turn = seq.priority * _PRIORITY
+        insort_left(self._waiting, seq, key=_turn)
         self.num_preemptions += 1
 
     def _stop(self, seq: Sequence) -> None:

@@ -110,23 +110,33 @@ def test_only_a_matcher_that_nobody_shares_decides(grammar: Compiled) -> None:
     assert other.mask().tolist() == [0b100]
 
 
-def test_later_completions_find_the_room_that_was_made(grammar: Compiled) -> None:
-    same = grammar(FakeMatcher(1, capacity=0), iter([FakeMatcher(0b100)]).__next__)
-    for _ in range(2):
-        constraint = same.start()
+def test_later_completions_find_the_room_that_was_made_while_it_is_in_use(
+    grammar: Compiled,
+) -> None:
+    new = iter([FakeMatcher(0b100), FakeMatcher(0b1000)])
+    same = grammar(FakeMatcher(1, capacity=0), new.__next__)
+    one, other = same.start(), same.start()
+    for constraint in (one, other):
         constraint.accept(0)
         assert constraint.mask().tolist() == [0b100]
+    del one, other, constraint
+
+    later = same.start()
+    later.accept(0)
+    assert later.mask().tolist() == [0b1000]
 
 
 def test_a_completion_that_fails_alone_leaves_the_others_what_they_had(grammar: Compiled) -> None:
-    first = FakeMatcher(0b10, capacity=1)
-    same = grammar(first, FakeMatcher(1, capacity=0))
+    class Alone(FakeMatcher):
+        def deep_copy(self) -> FakeMatcher:
+            return Alone(self.word, self.capacity)
+
+    same = grammar(Alone(0b10, capacity=1), FakeMatcher(1, capacity=0))
     failing = same.start()
     for _ in range(2):
         failing.accept(0)
     with pytest.raises(GrammarFailed):
         failing.mask()
-    first.consumed.clear()
 
     later = same.start()
     later.accept(0)

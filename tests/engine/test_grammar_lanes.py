@@ -12,8 +12,8 @@ from tercet_engine.grammar_compiler import GrammarCompiler
 from tercet_engine.grammar_trial import GrammarTrial
 from tests.oracle.toy_engine import EOS, VOCAB_SIZE, byte_tokenizer
 
-SLOW = GrammarSpec(GrammarKind.JSON_SCHEMA, '{"type": "integer", "multipleOf": 131071}')
-"""It needs tenths of a second of any processor."""
+SLOW = GrammarSpec(GrammarKind.JSON_SCHEMA, '{"type": "integer", "multipleOf": 32749}')
+"""It needs some hundredths of a second of any processor."""
 
 
 @pytest.fixture

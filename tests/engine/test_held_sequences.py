@@ -5,7 +5,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import wait
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -41,19 +41,39 @@ class Compiler:
 
 
 class Lexer:
-    """What copies of a matcher share, and what is large of them."""
+    """What copies of a matcher share, and what is large of them: it has room for so many tokens."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = self.room = capacity
+
+    @property
+    def is_large(self) -> bool:
+        return self.room < self._capacity
 
 
 class AllowsAll(FakeMatcher):
-    """Whatever the tokens; each copy begins anew."""
+    """Whatever the tokens, as long as there is room."""
 
     def __init__(self, capacity: int, lexer: Lexer | None = None) -> None:
         super().__init__(0, capacity)
-        self.lexer = lexer or Lexer()
+        self.lexer = lexer or Lexer(capacity)
 
     @override
     def deep_copy(self) -> FakeMatcher:
         return AllowsAll(self.capacity, self.lexer)
+
+    @override
+    def consume_token(self, token: int) -> bool:
+        return self.consume_tokens([token])
+
+    @override
+    def consume_tokens(self, tokens: list[int]) -> bool:
+        self.lexer.room -= len(tokens)
+        return super().consume_tokens(tokens)
+
+    @override
+    def is_error(self) -> bool:
+        return self.lexer.room < 0
 
     @override
     def unsafe_compute_mask_ptr(self, address: int, num_bytes: int) -> None:
@@ -162,17 +182,19 @@ def test_where_nobody_else_is_there_the_engine_does_not_spin(
 def test_no_matcher_is_made_for_who_has_left(
     core: EngineCore, grammar: Grammar, compiler: Compiler
 ) -> None:
-    asked = [sequence(number, grammar) for number in range(3)]
+    asked = [sequence(number, grammar) for number in range(7)]
     core.add(asked)
-    while len(core._held) < 3:
+    while len(core._held) < 7:
         core.step()
 
-    core.end(asked[1], FinishReason.ABORT)
+    for seq in asked[1::4]:  # the first of them is in its turn, the other not yet
+        core.end(seq, FinishReason.ABORT)
     compiler.may_end.set()
     while core.has_work:
         core.step()
 
-    assert compiler.num_compiled == 2
+    assert compiler.num_compiled == 5
+    assert core.stats().num_aborted == 2
 
 
 def test_who_needs_many_matchers_waits_for_those_who_need_few() -> None:
@@ -200,31 +222,57 @@ def test_who_needs_many_matchers_waits_for_those_who_need_few() -> None:
     renewer.close()
 
 
-def test_there_are_no_more_lexers_than_slots_and_a_few(
-    grammar: Grammar, compiler: Compiler
-) -> None:
+def test_there_are_no_more_large_lexers_than_slots_and_a_few() -> None:
     core = EngineCore(ToyRunner(64, 16), EngineConfig(block_size=16, max_sequences=2))
-    alive = weakref.WeakSet[Lexer]()
+    lexers, renewer, may_begin = weakref.WeakSet[Lexer](), Renewer(), threading.Event()
 
-    def compile_again() -> Any:
-        matcher = compiler()
-        if compiler.num_compiled <= 12:  # all need another
-            matcher.capacity = 5
-        alive.add(matcher.lexer)
+    def full_after(num_tokens: int) -> AllowsAll:
+        matcher = AllowsAll(num_tokens)
+        lexers.add(matcher.lexer)
         return matcher
 
-    grammar._compile_again = compile_again
-    core.add([sequence(number, grammar) for number in range(12)])
-    while len(core._held) < 12:
-        core.step()
+    def grammar() -> Grammar:
+        new = iter((5, 5, *[99] * 99))
 
-    compiler.may_end.set()
+        def compile_again() -> Any:
+            assert may_begin.wait(30)
+            return full_after(next(new))
+
+        return Grammar(cast("Any", full_after(2)), ALL, compile_again, renewer)
+
+    for number in range(0, 24, 2):
+        shared = grammar()
+        core.add([sequence(number, shared), sequence(number + 1, shared)])
+    del shared
     most, outputs = 0, list[TokenOutput]()
     while core.has_work:
         outputs += core.step()
         core.check_invariants()
+        if len(core._held) == 24:
+            may_begin.set()
+        if may_begin.is_set():
+            wait([renewal for _, renewal in core._held._renewals.values()], 30)
+        most = max(most, sum(lexer.is_large for lexer in lexers))
+    assert most <= 2 + 4
+    assert all(len(tokens_of(outputs, number)) == NUM_TOKENS for number in range(24))
+    renewer.close()
+
+
+def test_who_is_urgent_and_held_does_not_wait_for_who_is_not() -> None:
+    core = EngineCore(ToyRunner(64, 16), EngineConfig(block_size=16, max_sequences=1))
+    renewer = Renewer()
+    grammar = Grammar(AllowsAll(2), ALL, lambda: AllowsAll(99), renewer)
+    held = [sequence(number, grammar) for number in range(6)]
+    for seq in held[:5]:
+        seq.priority = 1
+        core.add([seq])
+        while seq.num_generated_tokens < 3:
+            core.step()
+    core.add(held[5:])
+    outputs = list[TokenOutput]()
+    for number in range(6, 60):  # there is always somebody more urgent than the first five
+        core.add([sequence(number)])
+        outputs += core.step()
         wait([renewal for _, renewal in core._held._renewals.values()], 30)
-        most = max(most, len(alive))
-    assert most <= 2 + 4 + 1  # the grammar has the newest
-    assert compiler.num_compiled == 24
-    assert len(tokens_of(outputs, 11)) == NUM_TOKENS - 3
+    assert len(tokens_of(outputs, 5)) == NUM_TOKENS
+    renewer.close()

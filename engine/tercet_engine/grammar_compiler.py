@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 MAX_GRAMMAR_BYTES: Final = 256 * 1024
 """Of a schema's or grammar's text."""
-MAX_CACHED_GRAMMARS: Final = 64
+MAX_CACHED_GRAMMARS: Final = 32
 """Each some kB, and what its completions find out: 10 to 30 MB at most."""
 _MAX_CACHED_REFUSALS: Final = 1024
 MAX_COMPILE_SECONDS: Final = 10.0

@@ -13,6 +13,7 @@
 #include "formats/numbers.h"
 #include "formats/ternary_row.h"
 #include "formats/tiles.h"
+#include "kernels/kernels.h"
 #include "linear.h"
 
 namespace {
@@ -54,7 +55,7 @@ TensorSource Describe(const Head& head, const std::uint8_t* bytes, std::size_t n
 void ReadRows(const TensorSource& source, std::size_t group) {
   std::vector<float> numbers(source.cols);
   std::vector<std::uint8_t> codes(source.cols);
-  std::vector<float> scales(source.cols / 64 + 1);
+  std::vector<float> scales(group == 0 ? 1 : NumGroups(source.cols, group));
   std::vector<Outlier> outliers;
   for (const std::size_t row : {std::size_t{0}, source.rows / 2, source.rows - 1}) {
     ReadNumbers(source, row, numbers.data());

@@ -86,7 +86,7 @@ _PIECES: Final = (
 
 def mutate(data: bytes, rng: random.Random) -> bytes:
     """Put a piece in, take one out, repeat one, or join two templates."""
-    text = data.decode("utf-8", "surrogatepass") if rng.random() > 0.03 else ""
+    text = _text(data) if rng.random() > 0.03 else ""
     if not text:
         return damage(data, rng).decode("utf-8", "replace").encode()
     for _ in range(rng.choice((1, 1, 2, 4))):
@@ -105,6 +105,14 @@ def mutate(data: bytes, rng: random.Random) -> bytes:
     return text[:8000].encode("utf-8", "surrogatepass")
 
 
+def _text(data: bytes) -> str:
+    """What an input says, less a character that its greatest length cut in two."""
+    try:
+        return data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return data.decode("utf-8", "ignore")
+
+
 def seeds() -> Sequence[bytes]:
     """Templates of several families, and ones that would never end."""
     sound = (BITNET_TEMPLATE, HERMES, LLAMA, THINKING)
@@ -118,7 +126,7 @@ def open_target() -> Callable[[bytes], str]:
     tokenizer = byte_tokenizer(("<think>", "<|user|>"), are_special=True)
 
     def run(data: bytes) -> str:
-        source = data.decode("utf-8", "surrogatepass")
+        source = _text(data)
         try:
             template = ChatTemplate(source, tokenizer, {"bos_token": "<s>"})
         except CheckpointError as error:

@@ -299,8 +299,8 @@ MUTANTS = (
     Mutant(
         "an aborted sequence keeps its blocks",
         "scheduler",
-        "        if seq in self._running:\n            self._stop(seq)\n",
-        "        if seq in self._running:\n            self._running.remove(seq)\n",
+        "            self._stop(seq)\n        elif seq in self._waiting:\n",
+        "            self._running.remove(seq)\n        elif seq in self._waiting:\n",
         MACHINE,
     ),
     Mutant(
@@ -348,7 +348,7 @@ MUTANTS = (
     Mutant(
         "an error of the runner ends all streams in place of one",
         "core",
-        "            if refused := self._give_up_refused(asked):\n",
+        "            if refused := self._give_up_refused(chunks, masks):\n",
         "            if refused := []:\n",
         ("test_core",),
     ),

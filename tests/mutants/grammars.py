@@ -113,6 +113,13 @@ MUTANTS = (
         ("test_constraints",),
     ),
     Mutant(
+        "who was held waits for who is more urgent",
+        "scheduler",
+        "        seq.turn = _FIRST\n",
+        "        seq.turn = seq.priority * _PRIORITY\n",
+        HELD,
+    ),
+    Mutant(
         "an engine waits for a new matcher",
         "constraints",
         "if not seq.constraint.find_out():",

@@ -19,6 +19,12 @@ from tests.mutants.mutant import Mutant
 SURVIVED = "survived"
 
 
+def mutants() -> list[Mutant]:
+    """All of them."""
+    rooms = (engine, grammars, bounds, doors)
+    return [mutant for room in rooms for mutant in room.MUTANTS]
+
+
 def source_of(mutant: Mutant) -> str:
     """What is to be changed, as it is."""
     return (ROOT / mutant.package / mutant.path).read_text()
@@ -53,8 +59,7 @@ def say(*words: object) -> None:
 def main() -> int:
     """Run every mutant whose name holds the argument."""
     part = " ".join(sys.argv[1:])
-    rooms = (engine, grammars, bounds, doors)
-    chosen = [m for room in rooms for m in room.MUTANTS if part in m.name]
+    chosen = [mutant for mutant in mutants() if part in mutant.name]
     if not chosen:
         say(f"no mutant's name holds {part!r}")
         return 2

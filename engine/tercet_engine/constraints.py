@@ -35,7 +35,7 @@ class HeldSequences:
     def __init__(self) -> None:
         self._lines: dict[Grammar, deque[TokenSequence]] = {}  # in the order of their turns
         self._renewals: dict[int, tuple[TokenSequence, Renewal]] = {}
-        self._count = 0
+        self._count = 0  # for whoever asks on another thread, amid a change of the lines
 
     def __len__(self) -> int:
         return self._count

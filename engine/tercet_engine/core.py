@@ -29,8 +29,8 @@ _logger = logging.getLogger(__name__)
 _MAX_IDLE_SECONDS = 0.02
 """In which an engine that has nothing to compute but what is held reads no letters."""
 _MAX_IDLE_MATCHERS = 4
-"""New matchers, of up to 30 MB, that are being made or wait for a slot. So there are no more than
-slots, grammars that are kept and these, however many completions are held."""
+"""New matchers, of up to 30 MB, that are being made or wait for a slot. However many completions
+are held, they add no more than these to the matchers of slots and of grammars that are kept."""
 
 
 class Runner(Protocol):
